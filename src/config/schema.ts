@@ -1,0 +1,122 @@
+import * as z from 'zod';
+
+const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const;
+
+/** `500ms`, `30s`, `10m`, `2h`; in the program milliseconds. */
+const duration = (fallback: string) =>
+  z
+    .string()
+    .regex(/^\d+(ms|s|m|h)$/, 'a duration like 500ms, 30s, 10m or 2h')
+    .default(fallback)
+    .transform((text) => {
+      const [, amount, unit] = /^(\d+)(ms|s|m|h)$/.exec(text)!;
+      return Number(amount) * UNITS[unit as keyof typeof UNITS];
+    });
+
+const Port = z.int().min(1).max(65_535);
+
+const SslMode = z.enum(['disable', 'prefer', 'require', 'verify-ca', 'verify-full']);
+
+/** One cluster. What is left out comes from libpq's environment (PGHOST, …), then .pgpass, then libpq's defaults. */
+export const ServerConfig = z.strictObject({
+  host: z.string().optional(),
+  port: Port.optional(),
+  user: z.string().optional(),
+  password: z.string().optional(),
+  passwordFile: z.string().optional(),
+  /** The maintenance database: cluster-wide statements, and schema pgconvoy with the ledger. */
+  database: z.string().default('postgres'),
+  sslmode: SslMode.default('prefer'),
+  sslrootcert: z.string().optional(),
+  connectTimeout: duration('10s'),
+});
+
+export const Config = z.strictObject({
+  source: ServerConfig.extend({
+    /** Where the target server reaches the source, when that differs from where we do. */
+    fromTarget: z
+      .strictObject({ host: z.string().optional(), port: Port.optional(), sslmode: SslMode.optional() })
+      .default({}),
+  }).prefault({}),
+  target: ServerConfig.prefault({}),
+  queue: z
+    .strictObject({
+      /** redis:// or rediss://; nothing: a private redis-server on this machine. */
+      url: z.string().optional(),
+      passwordFile: z.string().optional(),
+      sentinels: z.array(z.strictObject({ host: z.string(), port: Port.default(26_379) })).optional(),
+      sentinelName: z.string().optional(),
+      clusterNodes: z.array(z.strictObject({ host: z.string(), port: Port.default(6_379) })).optional(),
+      prefix: z.string().regex(/^[A-Za-z0-9_-]+$/).default('pgconvoy'),
+    })
+    .prefault({}),
+  databases: z
+    .strictObject({
+      /** Names, or patterns with * and ?. */
+      include: z.array(z.string()).default(['*']),
+      exclude: z.array(z.string()).default([]),
+    })
+    .prefault({}),
+  replication: z
+    .strictObject({
+      /** The role with which the target reads from the source. Made by setup, removed by uninstall. */
+      role: z.string().regex(/^pgconvoy[a-z0-9_]*$/, 'a name that begins with pgconvoy').default('pgconvoy_replication'),
+    })
+    .prefault({}),
+  budgets: z
+    .strictObject({
+      /** Databases copied at once. */
+      copies: z.int().min(1).default(4),
+      /** Tables copied at once in each of them (max_sync_workers_per_subscription while the copy runs). */
+      tableWorkers: z.int().min(1).default(2),
+      /** Indexes and constraints built at once in each database. */
+      indexWorkers: z.int().min(1).default(2),
+      /** Short steps at once. */
+      operations: z.int().min(1).default(8),
+      /** Databases inside their write outage at once. */
+      cutovers: z.int().min(1).default(4),
+    })
+    .prefault({}),
+  deadlines: z
+    .strictObject({
+      /** One attempt to get a lock on a production table; short, so that nobody queues behind us. */
+      lockTimeout: duration('2s'),
+      /** How long a step goes on trying to get its locks. */
+      lock: duration('10m'),
+      /** How long creating a slot waits for running transactions to end. */
+      slot: duration('10m'),
+      /** How long a database may stay without copy progress. */
+      copyStall: duration('30m'),
+      /** How long the target may need to catch up before the fence. */
+      catchUp: duration('1h'),
+      /** How long the target may need to reach the fence's LSN, and how long a fence waits for sessions to end. */
+      fence: duration('60s'),
+    })
+    .prefault({}),
+  /** How source and target are compared inside the outage: checksum and count per table, count only, or not at all. */
+  comparison: z.enum(['checksum', 'count', 'none']).default('checksum'),
+  /** Codes of findings that shall not block, e.g. [large-objects]. */
+  accept: z.array(z.string()).default([]),
+  tools: z
+    .strictObject({
+      /** Folder with pg_dump and pg_restore; nothing: the newest found on this machine. */
+      bin: z.string().optional(),
+    })
+    .prefault({}),
+  /** Folder for the private redis-server and logs of this machine; nothing: $XDG_STATE_HOME/pgconvoy. */
+  state: z.string().optional(),
+  logLevel: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
+});
+
+/** The configuration after defaults, with secrets resolved (passwords from files, environment or .pgpass). */
+export type Config = z.output<typeof Config>;
+/** The configuration as a person writes it. */
+export type ConfigInput = z.input<typeof Config>;
+
+/** What operations may know: the configuration without addresses of the queue and without any secret. */
+export type Settings = Pick<
+  Config,
+  'replication' | 'budgets' | 'deadlines' | 'comparison' | 'accept' | 'databases'
+> & {
+  readonly source: Pick<Config['source'], 'fromTarget'>;
+};

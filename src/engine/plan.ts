@@ -1,0 +1,84 @@
+import type { Row, Step, StepPolicy, Workflow } from './workflow.ts';
+
+/** A database of the source that takes part in a run. */
+export interface SelectedDatabase {
+  readonly oid: number;
+  readonly name: string;
+}
+
+export interface PlannedStep {
+  /** Unique within its lane: the operation's name, `undo-NAME` where it is taken back, numbered where it comes again. */
+  readonly key: string;
+  readonly operation: string;
+  readonly title: string;
+  readonly queue: 'operation' | 'copy' | 'cutover';
+  readonly input: unknown;
+  readonly policy: StepPolicy;
+}
+
+/**
+ * Rows that nothing separates: cluster rows run once, in order; database rows are the lane each database walks at its own pace;
+ * a gate waits for a person. The next stage begins when this one is done everywhere.
+ */
+export type Stage =
+  | { readonly kind: 'cluster' | 'database'; readonly index: number; readonly title: string; readonly steps: readonly PlannedStep[] }
+  | { readonly kind: 'gate'; readonly index: number; readonly title: string };
+
+export interface Plan {
+  readonly workflow: string;
+  readonly title: string;
+  readonly databases: readonly SelectedDatabase[];
+  readonly stages: readonly Stage[];
+}
+
+/** Turns a workflow and a selection into what a run will do. Pure: reads no clock, no server, no configuration. */
+export function planOf(workflow: Workflow, databases: readonly SelectedDatabase[]): Plan {
+  return { workflow: workflow.name, title: workflow.title, databases, stages: stagesOf(workflow.rows) };
+}
+
+/** Cuts rows into stages: at barriers and approvals, and where cluster rows and database rows meet. */
+export function stagesOf(rows: readonly Row[]): readonly Stage[] {
+  const stages: Stage[] = [];
+  let open: { kind: Step['kind']; steps: Step[] } | undefined;
+  const close = (title?: string) => {
+    if (open) {
+      stages.push({
+        kind: open.kind,
+        index: stages.length,
+        title: title ?? open.steps.at(-1)!.operation.title,
+        steps: plannedSteps(open.steps),
+      });
+    }
+    open = undefined;
+  };
+  for (const row of rows) {
+    if ('operation' in row) {
+      if (open && open.kind !== row.kind) close();
+      open ??= { kind: row.kind, steps: [] };
+      open.steps.push(row);
+    } else if (row.kind === 'barrier') close(row.title);
+    else {
+      close();
+      stages.push({ kind: 'gate', index: stages.length, title: row.title });
+    }
+  }
+  close();
+  return stages;
+}
+
+function plannedSteps(steps: readonly Step[]): readonly PlannedStep[] {
+  const seen = new Map<string, number>();
+  return steps.map((step) => {
+    const name = step.policy.direction === 'undo' ? `undo-${step.operation.name}` : step.operation.name;
+    const count = (seen.get(name) ?? 0) + 1;
+    seen.set(name, count);
+    return {
+      key: count === 1 ? name : `${name}-${count}`,
+      operation: step.operation.name,
+      title: step.operation.title,
+      queue: step.operation.queue ?? 'operation',
+      input: step.input,
+      policy: step.policy,
+    };
+  });
+}

@@ -1,0 +1,81 @@
+import { BlockedByFindings, NotConverged } from '../errors.ts';
+import { acceptFindings } from './finding.ts';
+import type { Finding } from './finding.ts';
+import type { AnyOperation, OperationContext } from './operation.ts';
+import type { StepPolicy } from './workflow.ts';
+
+export interface OperationResult {
+  readonly changed: boolean;
+  /** What the last check observed. */
+  readonly output: unknown;
+  readonly findings: readonly Finding[];
+}
+
+export interface RunHooks {
+  /** Held around `apply`: nobody else changes this database meanwhile. */
+  readonly locked?: <T>(body: () => Promise<T>) => Promise<T>;
+  /** Called with the findings before a blocking one ends the step. */
+  readonly onFindings?: (findings: readonly Finding[]) => Promise<void>;
+}
+
+/**
+ * check → apply → check: the output is what the second check observed, never what apply believes it did.
+ * @throws NotConverged when something is still missing after apply; BlockedByFindings when a preflight check finds what
+ * blocks and the step's policy says so.
+ */
+export async function runOperation(
+  operation: AnyOperation,
+  context: OperationContext,
+  policy: StepPolicy = {},
+  hooks: RunHooks = {},
+): Promise<OperationResult> {
+  if (policy.direction === 'undo') return takeBack(operation, context, hooks);
+  if (!operation.apply) return preflight(operation, context, policy, hooks);
+  const first = await operation.check(context);
+  if (first.holds) return { changed: false, output: operation.output.parse(first.output), findings: [] };
+  context.signal.throwIfAborted();
+  return (hooks.locked ?? ((body) => body()))(async () => {
+    // Whoever held the lock before us may have done the work.
+    const before = hooks.locked ? await operation.check(context) : first;
+    if (before.holds) return { changed: false, output: operation.output.parse(before.output), findings: [] };
+    await operation.apply?.(context, before.missing);
+    const after = await operation.check(context);
+    if (!after.holds) {
+      throw new NotConverged(
+        `${operation.name}, database "${context.source.name}": ${after.missing.length} of ${before.missing.length} are still missing afterwards: ${describe(after.missing)}`,
+        { hint: 'Somebody else is probably changing the same objects. Retry the step; if it repeats, see the job\'s log.' },
+      );
+    }
+    return { changed: true, output: operation.output.parse(after.output), findings: [] };
+  });
+}
+
+async function takeBack(operation: AnyOperation, context: OperationContext, hooks: RunHooks): Promise<OperationResult> {
+  const changed = await (hooks.locked ?? ((body) => body()))(async () => (await operation.undo?.(context)) ?? false);
+  return { changed, output: null, findings: [] };
+}
+
+async function preflight(
+  operation: AnyOperation,
+  context: OperationContext,
+  policy: StepPolicy,
+  hooks: RunHooks,
+): Promise<OperationResult> {
+  const verdict = await operation.check(context);
+  const found: readonly Finding[] = verdict.holds ? [] : verdict.missing;
+  const findings = acceptFindings(found, context.settings.accept);
+  await hooks.onFindings?.(findings);
+  const blocking = findings.filter((finding) => finding.severity === 'block');
+  const [first] = blocking;
+  if (first && policy.findings === 'block') {
+    const more = blocking.length > 1 ? ` (and ${blocking.length - 1} more)` : '';
+    throw new BlockedByFindings(`${first.message}${more}`, { hint: first.remedy });
+  }
+  return { changed: false, output: verdict.holds ? operation.output.parse(verdict.output) : null, findings };
+}
+
+const describe = (missing: readonly unknown[]): string =>
+  missing
+    .slice(0, 3)
+    .map((item) => JSON.stringify(item))
+    .join(', ') + (missing.length > 3 ? ', …' : '');

@@ -1,0 +1,58 @@
+import type * as z from 'zod';
+import type { AnyOperation, Operation } from './operation.ts';
+
+export interface StepPolicy {
+  /** How often BullMQ tries the job before it counts as failed. Default 5. */
+  readonly attempts?: number;
+  /** For preflight checks: `report` (default) lets the run go on, `block` fails the step on a blocking finding. */
+  readonly findings?: 'report' | 'block';
+  /** `undo` takes the operation back instead of making it so. */
+  readonly direction?: 'apply' | 'undo';
+  /** Lanes that have passed this row are served before lanes that have not: short outages instead of many at once. */
+  readonly startsOutage?: boolean;
+}
+
+export interface Step {
+  readonly kind: 'cluster' | 'database';
+  readonly operation: AnyOperation;
+  readonly input: unknown;
+  readonly policy: StepPolicy;
+}
+export interface Barrier {
+  readonly kind: 'barrier' | 'approval';
+  readonly title: string;
+}
+export type Row = Step | Barrier;
+
+/** The input may be left out only where every field of it has a default. */
+type StepArguments<I> = {} extends I ? [input?: I, policy?: StepPolicy] : [input: I, policy?: StepPolicy];
+
+const step =
+  (kind: Step['kind']) =>
+  <I extends z.ZodType>(operation: Operation<I, any, any>, ...[input, policy]: StepArguments<z.input<I>>): Step => {
+    if (operation.scope !== kind) throw new TypeError(`${operation.name} is an operation of scope ${operation.scope}`);
+    return { kind, operation, input: operation.input.parse(input ?? {}), policy: policy ?? {} };
+  };
+
+/** Runs once for the whole cluster. */
+export const cluster = step('cluster');
+/** Fans out: one job per database. Consecutive rows form a lane each database walks at its own pace. */
+export const eachDatabase = step('database');
+/** All lanes meet here before anyone goes on. */
+export const barrier = (title: string): Barrier => ({ kind: 'barrier', title });
+/** A barrier that also waits for a person: `pgconvoy approve RUN`. */
+export const approval = (title: string): Barrier => ({ kind: 'approval', title });
+/** Takes an operation back: the same row with `undo` instead of `apply`. */
+export const undo = (row: Step): Step => {
+  if (!row.operation.undo) throw new TypeError(`${row.operation.name} has no undo`);
+  return { ...row, policy: { ...row.policy, direction: 'undo' } };
+};
+
+export interface Workflow {
+  readonly name: string;
+  readonly title: string;
+  readonly rows: readonly Row[];
+  /** Rows that run when the run is cancelled in the middle, e.g. taking the fence down. */
+  readonly onCancel?: readonly Row[];
+}
+export const defineWorkflow = (workflow: Workflow): Workflow => workflow;

@@ -1,0 +1,182 @@
+import pg from 'pg';
+import * as z from 'zod';
+import { newClient } from './connection.ts';
+import type { ServerAddress } from './connection.ts';
+import { Database } from './database.ts';
+import type { Binding } from './database.ts';
+import { toPgconvoyError } from './errors.ts';
+import { lit, sql } from './sql.ts';
+
+export type Side = 'source' | 'target';
+
+/** How long a session without work is kept for the next step on the same database, milliseconds. */
+const IDLE_MS = 5_000;
+/** Sessions kept per cluster and process, so that a lane of short steps does not reconnect at each of them. */
+const IDLE_MOST = 24;
+
+/** `server_version_num` is 100 × major + minor from 10 on (180006); before, 90624 is 9.6.24. */
+const Facts = z.object({ version_num: z.coerce.number(), system_identifier: z.string(), now: z.string() });
+export interface ClusterFacts {
+  /** server_version_num, e.g. 150020. */
+  readonly versionNum: number;
+  /** 10, 15, 18. For 9.x: 9. */
+  readonly major: number;
+  /** The same for a server and its physical copies, different for every initdb. */
+  readonly systemIdentifier: string;
+}
+
+/** One of the two clusters, as one process sees it: opens sessions and keeps a few for the next job. Close it at the end. */
+export class Cluster {
+  readonly side: Side;
+  readonly address: ServerAddress;
+  /** Where cluster-wide statements run and the ledger lives. */
+  readonly maintenanceDatabase: string;
+  readonly #idle = new Map<pg.Client, { readonly database: string; readonly timer: NodeJS.Timeout }>();
+
+  constructor(side: Side, address: ServerAddress, maintenanceDatabase: string) {
+    this.side = side;
+    this.address = address;
+    this.maintenanceDatabase = maintenanceDatabase;
+  }
+
+  /** The cluster for one job: its databases share the job's signal and name, `close` gives all sessions back. */
+  bind(binding: Binding): BoundCluster {
+    return new BoundCluster(this, binding);
+  }
+
+  /**
+   * A session of its own, or one that a job before has given back.
+   * @throws UnreachableError, DatabaseError
+   */
+  async connect(database: string, applicationName: string): Promise<pg.Client> {
+    // application_name holds 63 bytes of ASCII; the rest is cut or replaced by the server.
+    const name = applicationName.slice(0, 63);
+    for (const [client, kept] of this.#idle) {
+      if (kept.database !== database) continue;
+      clearTimeout(kept.timer);
+      this.#idle.delete(client);
+      try {
+        await client.query(`reset all; set application_name = ${lit(name).text}`);
+        return client;
+      } catch {
+        void client.end().catch(() => {});
+      }
+    }
+    const client = newClient(this.address, database, name);
+    try {
+      await client.connect();
+      return client;
+    } catch (error) {
+      void client.end().catch(() => {});
+      throw toPgconvoyError(error, { server: this.side, database });
+    }
+  }
+
+  /** Keeps a session for the next job on that database, for a short while. */
+  keep(database: string, client: pg.Client): void {
+    if (this.#idle.size >= IDLE_MOST) {
+      void client.end().catch(() => {});
+      return;
+    }
+    const drop = () => {
+      this.#idle.delete(client);
+      void client.end().catch(() => {});
+    };
+    const timer = setTimeout(drop, IDLE_MS);
+    timer.unref();
+    client.once('end', () => {
+      clearTimeout(timer);
+      this.#idle.delete(client);
+    });
+    this.#idle.set(client, { database, timer });
+  }
+
+  /** Ends the kept sessions to a database, so that it can be fenced, renamed or dropped. */
+  async forget(database: string): Promise<void> {
+    const clients = [...this.#idle].filter(([, kept]) => kept.database === database).map(([client]) => client);
+    for (const client of clients) this.#idle.delete(client);
+    await Promise.all(clients.map((client) => client.end().catch(() => {})));
+  }
+
+  /**
+   * Cancels what a session of ours is doing, from a second session.
+   * @see https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-ADMIN-SIGNAL
+   */
+  async cancel(client: pg.Client): Promise<void> {
+    const pid = (client as unknown as { processID: number | null }).processID;
+    if (pid === null) return;
+    const other = newClient(this.address, this.maintenanceDatabase, 'pgconvoy/cancel');
+    try {
+      await other.connect();
+      await other.query('select pg_cancel_backend($1)', [pid]);
+    } catch {
+      // The server is gone or refuses more sessions: then the statement ends with its connection.
+    } finally {
+      void other.end().catch(() => {});
+      void client.end().catch(() => {});
+    }
+  }
+
+  async close(): Promise<void> {
+    const clients = [...this.#idle.keys()];
+    for (const { timer } of this.#idle.values()) clearTimeout(timer);
+    this.#idle.clear();
+    await Promise.all(clients.map((client) => client.end().catch(() => {})));
+  }
+}
+
+/** A cluster within one job. */
+export class BoundCluster {
+  readonly cluster: Cluster;
+  readonly #binding: Binding;
+  readonly #databases = new Map<string, Database>();
+  #facts: Promise<ClusterFacts> | undefined;
+
+  constructor(cluster: Cluster, binding: Binding) {
+    this.cluster = cluster;
+    this.#binding = binding;
+  }
+
+  get side(): Side {
+    return this.cluster.side;
+  }
+
+  /** The maintenance database: cluster-wide statements and the ledger. */
+  get maintenance(): Database {
+    return this.database(this.cluster.maintenanceDatabase);
+  }
+
+  /** The same object for the same name, so one session per database and job. */
+  database(name: string): Database {
+    let database = this.#databases.get(name);
+    if (!database) {
+      database = new Database(this.cluster, name, this.#binding);
+      this.#databases.set(name, database);
+    }
+    return database;
+  }
+
+  /**
+   * Version and identity of the server, asked once per job.
+   * @see https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-CONTROLDATA
+   */
+  facts(): Promise<ClusterFacts> {
+    this.#facts ??= this.maintenance
+      .one(
+        Facts,
+        sql`select current_setting('server_version_num') as version_num, system_identifier::text, now()::text as now
+              from pg_control_system()`,
+      )
+      .then((row) => ({
+        versionNum: row.version_num,
+        major: Math.floor(row.version_num / 10_000),
+        systemIdentifier: row.system_identifier,
+      }));
+    return this.#facts;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#databases.values()].map((database) => database.close()));
+    this.#databases.clear();
+  }
+}

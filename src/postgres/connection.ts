@@ -1,0 +1,56 @@
+import pg from 'pg';
+import type { ConnectionOptions } from 'node:tls';
+
+/** How to reach a server. The password is here and nowhere else; never log this. */
+export interface ServerAddress {
+  readonly host: string;
+  readonly port: number;
+  readonly user: string;
+  readonly password?: string | undefined;
+  readonly ssl: false | ConnectionOptions;
+  /** Milliseconds. */
+  readonly connectTimeoutMs: number;
+}
+
+/**
+ * What every session of ours starts with, whatever ALTER ROLE or ALTER DATABASE say: no inherited timeouts, names always
+ * qualified, values printed alike by all majors (comparisons rely on it), and writing allowed behind our own fence.
+ * @see https://www.postgresql.org/docs/current/runtime-config-client.html
+ */
+const SESSION: Readonly<Record<string, string>> = {
+  search_path: 'pg_catalog',
+  default_transaction_read_only: 'off',
+  default_transaction_isolation: 'read\\ committed',
+  statement_timeout: '0',
+  lock_timeout: '0',
+  idle_in_transaction_session_timeout: '0',
+  row_security: 'off',
+  datestyle: 'ISO',
+  intervalstyle: 'postgres',
+  timezone: 'UTC',
+  extra_float_digits: '0',
+  bytea_output: 'hex',
+  standard_conforming_strings: 'on',
+};
+
+/** A client that is not connected yet. Its `error` event is always listened to: a lost idle connection must not end the process. */
+export function newClient(address: ServerAddress, database: string, applicationName: string): pg.Client {
+  const client = new pg.Client({
+    host: address.host,
+    port: address.port,
+    user: address.user,
+    database,
+    // An empty password keeps pg from looking elsewhere: config/ has already resolved environment and .pgpass.
+    password: address.password ?? '',
+    ssl: address.ssl,
+    connectionTimeoutMillis: address.connectTimeoutMs,
+    keepAlive: true,
+    application_name: applicationName,
+    client_encoding: 'UTF8',
+    options: Object.entries(SESSION)
+      .map(([name, value]) => `-c ${name}=${value}`)
+      .join(' '),
+  });
+  client.on('error', () => {});
+  return client;
+}

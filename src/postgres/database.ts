@@ -1,0 +1,187 @@
+import type pg from 'pg';
+import type * as z from 'zod';
+import { PgconvoyError } from '../errors.ts';
+import { toPgconvoyError } from './errors.ts';
+import { id, lit, sql, Sql } from './sql.ts';
+import type { Cluster, Side } from './cluster.ts';
+
+export interface StatementOptions {
+  /** Give up when a lock is not had within this time. Set on every DDL against a server in production. */
+  readonly lockTimeoutMs?: number;
+  readonly statementTimeoutMs?: number;
+}
+
+export interface Binding {
+  readonly applicationName: string;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * One database of one cluster, bound to one job: a single session, opened at the first statement. Statements run one after
+ * the other. Aborting the job's signal cancels the statement on the server, then ends the session.
+ */
+export class Database {
+  readonly cluster: Cluster;
+  readonly name: string;
+  readonly #binding: Binding;
+  #client: Promise<pg.Client> | undefined;
+  #queue: Promise<unknown> = Promise.resolve();
+  #inTransaction = false;
+  /** The session may not be handed on to another job: it was cancelled, broke, or holds session state. */
+  #spoiled = false;
+
+  constructor(cluster: Cluster, name: string, binding: Binding) {
+    this.cluster = cluster;
+    this.name = name;
+    this.#binding = binding;
+  }
+
+  get side(): Side {
+    return this.cluster.side;
+  }
+
+  /** All rows, each parsed by the schema: bigint-as-text and nulls are caught here, at the edge. */
+  async many<S extends z.ZodType>(schema: S, statement: Sql): Promise<z.output<S>[]> {
+    const result = await this.#query(statement);
+    return result.rows.map((row) => schema.parse(row));
+  }
+
+  /** The one row that must be there. */
+  async one<S extends z.ZodType>(schema: S, statement: Sql): Promise<z.output<S>> {
+    const row = await this.maybe(schema, statement);
+    if (row === undefined) {
+      throw new PgconvoyError(`${this.side}, database "${this.name}": a row was expected and none came`, {
+        hint: 'The object has probably just been dropped by somebody else; run the step again.',
+        disposition: 'retry',
+      });
+    }
+    return row;
+  }
+
+  /** The first row, or undefined where there is none. */
+  async maybe<S extends z.ZodType>(schema: S, statement: Sql): Promise<z.output<S> | undefined> {
+    const [row] = await this.many(schema, statement);
+    return row;
+  }
+
+  /** Runs one statement and returns how many rows it changed. */
+  async run(statement: Sql, options: StatementOptions = {}): Promise<number> {
+    const result = await this.#query(statement, options);
+    return result.rowCount ?? 0;
+  }
+
+  /**
+   * WARNING: takes text. Several statements in one message, one implicit transaction: only for what PostgreSQL wrote itself
+   * (pg_dump output).
+   * @see https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-MULTI-STATEMENT
+   */
+  async script(text: string): Promise<void> {
+    await this.#query(new Sql(text, []));
+  }
+
+  /** Everything inside commits together or not at all. */
+  async transaction<T>(body: () => Promise<T>): Promise<T> {
+    await this.#query(sql`begin`);
+    this.#inTransaction = true;
+    try {
+      const result = await body();
+      await this.#query(sql`commit`);
+      return result;
+    } catch (error) {
+      // The error that led here is the one to report, whatever the rollback says.
+      await this.#query(sql`rollback`).catch(() => {
+        this.#spoiled = true;
+      });
+      throw error;
+    } finally {
+      this.#inTransaction = false;
+    }
+  }
+
+  /** Another session to the same database, for work side by side (index builds). Close it when done. */
+  fork(): Database {
+    return new Database(this.cluster, this.name, this.#binding);
+  }
+
+  /** The pg client itself, for protocols that are not statements (COPY streams). Not reused afterwards. */
+  async rawClient(): Promise<pg.Client> {
+    this.#spoiled = true;
+    return this.#connected();
+  }
+
+  /** Gives the session back for the next job on this database, or ends it. */
+  async close(): Promise<void> {
+    const opening = this.#client;
+    this.#client = undefined;
+    if (!opening) return;
+    const client = await opening.catch(() => undefined);
+    if (!client) return;
+    if (this.#spoiled || this.#inTransaction || this.#binding.signal.aborted) await client.end().catch(() => {});
+    else this.cluster.keep(this.name, client);
+  }
+
+  async #connected(): Promise<pg.Client> {
+    this.#client ??= this.cluster.connect(this.name, this.#binding.applicationName);
+    try {
+      return await this.#client;
+    } catch (error) {
+      this.#client = undefined;
+      throw error;
+    }
+  }
+
+  #query(statement: Sql, options: StatementOptions = {}): Promise<pg.QueryResult<Record<string, unknown>>> {
+    if (!Sql.is(statement)) throw new TypeError('statements are made by the sql tag');
+    // pg would queue too, but a cancel must hit the statement that belongs to it.
+    const next = this.#queue.then(() => this.#execute(statement, options));
+    this.#queue = next.catch(() => {});
+    return next;
+  }
+
+  async #execute(statement: Sql, options: StatementOptions): Promise<pg.QueryResult<Record<string, unknown>>> {
+    this.#binding.signal.throwIfAborted();
+    const client = await this.#connected();
+    const cancel = () => {
+      this.#spoiled = true;
+      void this.cluster.cancel(client);
+    };
+    this.#binding.signal.addEventListener('abort', cancel, { once: true });
+    try {
+      const settings = timeoutSettings(options);
+      if (settings.length > 0) await client.query(settings.map(([n, v]) => sql`set ${id(n)} = ${lit(v)}`.text).join('; '));
+      try {
+        return await client.query<Record<string, unknown>>(
+          statement.values.length > 0
+            ? { text: statement.text, values: [...statement.values] }
+            : { text: statement.text },
+        );
+      } finally {
+        if (settings.length > 0) {
+          await client.query(settings.map(([n]) => sql`set ${id(n)} = 0`.text).join('; ')).catch(() => {
+            // In an aborted transaction SET fails; the rollback that follows takes the setting back too.
+            this.#spoiled = true;
+          });
+        }
+      }
+    } catch (error) {
+      this.#binding.signal.throwIfAborted();
+      const wrapped = toPgconvoyError(error, { server: this.side, database: this.name });
+      if (wrapped.name === 'UnreachableError' || /^(08|57P)/.test((wrapped as { sqlstate?: string }).sqlstate ?? '')) {
+        // A broken session never recovers: the next statement opens a new one.
+        this.#spoiled = true;
+        if (!this.#inTransaction) this.#client = undefined;
+        void client.end().catch(() => {});
+      }
+      throw wrapped;
+    } finally {
+      this.#binding.signal.removeEventListener('abort', cancel);
+    }
+  }
+}
+
+function timeoutSettings(options: StatementOptions): readonly (readonly [string, string])[] {
+  const settings: (readonly [string, string])[] = [];
+  if (options.lockTimeoutMs !== undefined) settings.push(['lock_timeout', String(options.lockTimeoutMs)]);
+  if (options.statementTimeoutMs !== undefined) settings.push(['statement_timeout', String(options.statementTimeoutMs)]);
+  return settings;
+}

@@ -1,0 +1,56 @@
+import type { Settings } from '../config/schema.ts';
+import type { OperationContext, Progress } from '../engine/operation.ts';
+import type { Logger } from '../log.ts';
+import type { Cluster } from '../postgres/cluster.ts';
+import { Ledger } from '../postgres/ledger.ts';
+import type { Programs } from '../postgres/programs.ts';
+import type { ReplicationEngine } from '../replication/engine.ts';
+
+/** What all jobs of one process share. */
+export interface Clusters {
+  readonly source: Cluster;
+  readonly target: Cluster;
+  readonly settings: Settings;
+  readonly programs: Programs;
+  readonly engine: ReplicationEngine;
+}
+
+export interface Job {
+  /** Shown in pg_stat_activity: `pgconvoy/RUN/OPERATION`. */
+  readonly applicationName: string;
+  /** Undefined in a cluster step. */
+  readonly database: string | undefined;
+  readonly input: unknown;
+  readonly run: OperationContext['run'];
+  readonly signal: AbortSignal;
+  readonly log: Logger;
+  readonly progress: (progress: Progress) => void;
+}
+
+/** The context of one job. Opens nothing yet: sessions come with the first statement. Close it when the job ends. */
+export function openContext(clusters: Clusters, job: Job): { context: OperationContext; close: () => Promise<void> } {
+  const binding = { applicationName: job.applicationName, signal: job.signal };
+  const sourceCluster = clusters.source.bind(binding);
+  const targetCluster = clusters.target.bind(binding);
+  return {
+    context: {
+      input: job.input,
+      source: job.database === undefined ? sourceCluster.maintenance : sourceCluster.database(job.database),
+      target: job.database === undefined ? targetCluster.maintenance : targetCluster.database(job.database),
+      sourceCluster,
+      targetCluster,
+      sourceLedger: new Ledger(sourceCluster),
+      targetLedger: new Ledger(targetCluster),
+      engine: clusters.engine,
+      programs: clusters.programs,
+      settings: clusters.settings,
+      run: job.run,
+      signal: job.signal,
+      log: job.log,
+      progress: job.progress,
+    },
+    async close() {
+      await Promise.all([sourceCluster.close(), targetCluster.close()]);
+    },
+  };
+}
