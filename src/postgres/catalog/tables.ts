@@ -1,0 +1,46 @@
+import * as z from 'zod';
+import { sql } from '../sql.ts';
+import type { Sql } from '../sql.ts';
+
+export const UserTable = z.object({
+  oid: z.coerce.number(),
+  schema: z.string(),
+  name: z.string(),
+  /** r: table (also a leaf partition), p: partitioned root or branch, which holds no rows itself. */
+  kind: z.enum(['r', 'p']),
+  /** p: permanent, u: unlogged, which no replication carries. */
+  persistence: z.enum(['p', 'u']),
+  isPartition: z.boolean(),
+  /** d: primary key, i: a chosen unique index, f: the whole row, n: nothing. */
+  identity: z.enum(['d', 'i', 'f', 'n']),
+  /** The index that identifies rows for UPDATE and DELETE, or null: then both fail as soon as the table is published. */
+  identityIndex: z.string().nullable(),
+  /** Heap and TOAST, without indexes. */
+  bytes: z.coerce.number(),
+  /** Estimated by the last ANALYZE; 0 where there was none. */
+  rows: z.coerce.number(),
+});
+export type UserTable = z.output<typeof UserTable>;
+
+/**
+ * Every table of users: not the system's, not an extension's, not temporary, not ours. By schema and name.
+ * @see https://www.postgresql.org/docs/current/catalog-pg-class.html
+ */
+export const userTables = (): Sql => sql`
+  select c.oid::text, n.nspname as schema, c.relname as name, c.relkind::text as kind, c.relpersistence::text as persistence,
+         c.relispartition as "isPartition", c.relreplident::text as identity,
+         ic.relname as "identityIndex",
+         case c.relkind when 'p' then 0 else coalesce(pg_table_size(c.oid), 0) end::float8 as bytes,
+         greatest(c.reltuples, 0)::float8 as rows
+    from pg_class c
+    join pg_namespace n on n.oid = c.relnamespace
+    left join pg_class ic on ic.oid = pg_get_replica_identity_index(c.oid)
+   where c.relkind in ('r', 'p')
+     and c.relpersistence in ('p', 'u')
+     and n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast', 'pgconvoy')
+     and not exists (select from pg_depend d
+                      where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
+   order by n.nspname, c.relname`;
+
+/** The tables that carry rows and can be published: permanent ones, leaves instead of partitioned roots. */
+export const isReplicated = (table: UserTable): boolean => table.kind === 'r' && table.persistence === 'p';

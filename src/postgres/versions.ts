@@ -1,0 +1,25 @@
+/**
+ * What each major version has, as data: the first major that offers it.
+ * @see https://www.postgresql.org/docs/release/
+ */
+const SINCE = {
+  generatedColumns: 12,
+  slotWalStatus: 13,
+  publicationOfPartitionedTables: 13,
+  progressOfCopy: 14,
+  subscriptionStreaming: 14,
+  subscriptionBinary: 14,
+  localeProvider: 15,
+  databaseCollationVersion: 15,
+  membershipOptions: 16,
+  binaryInitialCopy: 16,
+  parallelApply: 16,
+  createSubscriptionRole: 16,
+  databaseLocale: 17,
+  activeReplicationOrigins: 18,
+} as const;
+
+export type Feature = keyof typeof SINCE;
+
+/** Whether a server of this major offers the feature. */
+export const offers = (major: number, feature: Feature): boolean => major >= SINCE[feature];
