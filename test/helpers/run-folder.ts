@@ -3,7 +3,15 @@
  * started, so that whoever owns the run can stop all of them by pid and remove everything, however the run ends.
  * What a killed run has left is cleared away by the next one.
  */
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 
 const variable = "PGCONVOY_TEST_RUN";
@@ -37,8 +45,9 @@ export function runFolder(): string {
 /** Stops every server of a run and removes its folder. Synchronous, since it must work while a process exits. */
 export function closeRunFolder(folder: string): void {
   if (!existsSync(folder)) return;
-  const servers = listNames(join(folder, "pids")).map(parseIdentityName);
-  for (const server of servers) signal(server, "SIGQUIT");
+  const pids = join(folder, "pids");
+  const servers = listNames(pids).map(parseIdentityName);
+  for (const server of servers) signal(server, readSignal(join(pids, identityName(server))));
   if (!waitUntilGone(servers, 5_000)) {
     for (const server of servers) signal(server, "SIGKILL");
     waitUntilGone(servers, 5_000);
@@ -46,10 +55,10 @@ export function closeRunFolder(folder: string): void {
   rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
 }
 
-/** Writes down that this process has to be stopped when the run ends. */
-export function recordServer(pid: number): ProcessIdentity {
+/** Writes down that this process has to be stopped when the run ends, and the signal that makes it end at once. */
+export function recordServer(pid: number, endSignal: NodeJS.Signals): ProcessIdentity {
   const identity = identityOf(pid);
-  writeFileSync(recordFile(identity), "");
+  writeFileSync(recordFile(identity), endSignal);
   return identity;
 }
 
@@ -120,6 +129,11 @@ function startTimeOf(pid: number): string | undefined {
   // The second field is the program's name in parentheses, which may hold anything.
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   return fields[0] === "Z" || fields[0] === "X" ? undefined : fields[19];
+}
+
+/** The owner may have been killed before it had written the signal down. */
+function readSignal(file: string): NodeJS.Signals {
+  return (readFileSync(file, "utf8") || "SIGKILL") as NodeJS.Signals;
 }
 
 function signal(server: ProcessIdentity, name: NodeJS.Signals): void {

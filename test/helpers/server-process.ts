@@ -5,10 +5,18 @@ import { chownSync, closeSync, existsSync, mkdirSync, openSync, readFileSync } f
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { forgetServer, identityOf, isRunning, recordServer, runFolder, type ProcessIdentity } from "./run-folder.ts";
+import {
+  forgetServer,
+  identityOf,
+  isRunning,
+  recordServer,
+  runFolder,
+  type ProcessIdentity,
+} from "./run-folder.ts";
 
 /** PostgreSQL refuses to run as root: then its servers run as nobody. */
-export const serverUser: { uid?: number; gid?: number } = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {};
+export const serverUser: { uid?: number; gid?: number } =
+  process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {};
 
 /** Makes an empty folder in the run that belongs to the user the servers run as. */
 export function makeServerFolder(name: string): string {
@@ -20,7 +28,8 @@ export function makeServerFolder(name: string): string {
       if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
       continue;
     }
-    if (serverUser.uid !== undefined) chownSync(folder, serverUser.uid, serverUser.gid ?? serverUser.uid);
+    if (serverUser.uid !== undefined)
+      chownSync(folder, serverUser.uid, serverUser.gid ?? serverUser.uid);
     return folder;
   }
 }
@@ -40,7 +49,9 @@ function canListen(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const server = createServer();
     server.once("error", () => resolve(false));
-    server.listen({ port, host: "127.0.0.1", exclusive: true }, () => server.close(() => resolve(true)));
+    server.listen({ port, host: "127.0.0.1", exclusive: true }, () =>
+      server.close(() => resolve(true)),
+    );
   });
 }
 
@@ -51,6 +62,8 @@ export interface ServerCommand {
   readonly args: readonly string[];
   readonly folder: string;
   readonly logFile: string;
+  /** Makes it end at once, whoever is connected. */
+  readonly endSignal: NodeJS.Signals;
   readonly isReady: () => boolean | Promise<boolean>;
 }
 
@@ -78,7 +91,7 @@ export class ServerProcess {
     if (this.running) return;
     const child = this.#spawn();
     if (child.pid === undefined) await failedSpawn(child);
-    else this.#identity = recordServer(child.pid);
+    else this.#identity = recordServer(child.pid, this.#command.endSignal);
     const deadline = Date.now() + timeoutMs;
     while (!(await this.#command.isReady())) {
       if (!this.running) throw this.#failure("ended while starting");
@@ -134,12 +147,16 @@ export class ServerProcess {
   }
 
   #failure(what: string): Error {
-    return new Error(`${this.#command.label} ${what}. The end of its log (${this.#command.logFile}):\n${this.#logTail()}`);
+    return new Error(
+      `${this.#command.label} ${what}. The end of its log (${this.#command.logFile}):\n${this.#logTail()}`,
+    );
   }
 
   #logTail(): string {
     const { logFile } = this.#command;
-    return existsSync(logFile) ? readFileSync(logFile, "utf8").trimEnd().split("\n").slice(-15).join("\n") : "(none)";
+    return existsSync(logFile)
+      ? readFileSync(logFile, "utf8").trimEnd().split("\n").slice(-15).join("\n")
+      : "(none)";
   }
 }
 
@@ -148,7 +165,11 @@ function failedSpawn(child: ChildProcess): Promise<never> {
 }
 
 function childrenOf(pid: number): number[] {
-  return readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").filter(Boolean).map(Number);
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8")
+    .trim()
+    .split(" ")
+    .filter(Boolean)
+    .map(Number);
 }
 
 function killIfThere(pid: number): void {

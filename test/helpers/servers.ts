@@ -8,7 +8,12 @@ import { rm } from "node:fs/promises";
 import { createConnection } from "node:net";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { ensurePostgres, ensureRedis, type KitPostgres, type Major } from "../../scripts/kit/kit.ts";
+import {
+  ensurePostgres,
+  ensureRedis,
+  type KitPostgres,
+  type Major,
+} from "../../scripts/kit/kit.ts";
 import { withLock } from "../../scripts/kit/lock.ts";
 import { runFolder } from "./run-folder.ts";
 import { freePort, makeServerFolder, ServerProcess, serverUser } from "./server-process.ts";
@@ -99,22 +104,42 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   }
 }
 
-async function initialise(kit: KitPostgres, folder: string, dataFolder: string, password: string): Promise<void> {
+async function initialise(
+  kit: KitPostgres,
+  folder: string,
+  dataFolder: string,
+  password: string,
+): Promise<void> {
   const passwordFile = join(folder, "password");
   writeFileSync(passwordFile, `${password}\n`, { mode: 0o644 });
   await run(
     join(kit.bin, "initdb"),
-    ["-D", dataFolder, "-U", "postgres", "-A", "scram-sha-256", `--pwfile=${passwordFile}`, "-E", "UTF8"].concat([
-      "--locale=C",
-      "--no-sync",
-    ]),
-    { ...serverUser, cwd: folder, env: { PATH: process.env["PATH"], HOME: folder, TZ: "UTC", LC_ALL: "C" } },
+    [
+      "-D",
+      dataFolder,
+      "-U",
+      "postgres",
+      "-A",
+      "scram-sha-256",
+      `--pwfile=${passwordFile}`,
+      "-E",
+      "UTF8",
+    ].concat(["--locale=C", "--no-sync"]),
+    {
+      ...serverUser,
+      cwd: folder,
+      env: { PATH: process.env["PATH"], HOME: folder, TZ: "UTC", LC_ALL: "C" },
+    },
   );
   await rm(passwordFile);
 }
 
 /** Generous, so that a test meets a limit only when it lowers one. */
-async function initialSettings(kit: KitPostgres, socketFolder: string, options: ClusterOptions): Promise<Settings> {
+async function initialSettings(
+  kit: KitPostgres,
+  socketFolder: string,
+  options: ClusterOptions,
+): Promise<Settings> {
   return {
     listen_addresses: "127.0.0.1",
     unix_socket_directories: socketFolder,
@@ -148,7 +173,9 @@ async function pglogicalSettings(kit: KitPostgres): Promise<Settings> {
 }
 
 function appendSettings(dataFolder: string, settings: Settings): void {
-  const lines = Object.entries(settings).map(([name, value]) => `${name} = ${settingValue(value)}\n`);
+  const lines = Object.entries(settings).map(
+    ([name, value]) => `${name} = ${settingValue(value)}\n`,
+  );
   appendFileSync(join(dataFolder, "postgresql.conf"), lines.join(""));
 }
 
@@ -173,9 +200,11 @@ function describeCluster(kit: KitPostgres, place: ClusterPlace): Cluster {
     args: ["-D", dataFolder],
     folder,
     logFile,
+    endSignal: "SIGQUIT",
     isReady: () => saysReady(dataFolder, () => server.pid),
   });
-  const shutdown = (mode: "immediate" | "fast" = "fast") => server.stop(mode === "fast" ? "SIGINT" : "SIGQUIT");
+  const shutdown = (mode: "immediate" | "fast" = "fast") =>
+    server.stop(mode === "fast" ? "SIGINT" : "SIGQUIT");
   const stop = async () => {
     await shutdown("immediate");
     await rm(folder, { recursive: true, force: true });
@@ -265,6 +294,7 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
     args: redisArguments({ folder, port, socket, aof: options.aof ?? true }),
     folder,
     logFile,
+    endSignal: "SIGTERM",
     isReady: () => answersPing(socket),
   });
   const shutdown = () => server.stop("SIGTERM");
@@ -295,7 +325,12 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
   };
 }
 
-function redisArguments(place: { folder: string; port: number; socket: string; aof: boolean }): string[] {
+function redisArguments(place: {
+  folder: string;
+  port: number;
+  socket: string;
+  aof: boolean;
+}): string[] {
   const options: Record<string, string> = {
     bind: "127.0.0.1",
     port: String(place.port),
@@ -328,7 +363,10 @@ function answersPing(socket: string): Promise<boolean> {
  * A cluster of this major that all test files of a run use together; whoever asks first starts it, the run's end stops
  * it. Make databases and roles with names of your own in it, and never stop it or change its settings.
  */
-export function sharedCluster(major: Major, options: { readonly pglogical?: boolean } = {}): Promise<ClusterInfo> {
+export function sharedCluster(
+  major: Major,
+  options: { readonly pglogical?: boolean } = {},
+): Promise<ClusterInfo> {
   const name = `shared-${major}${options.pglogical ? "-pglogical" : ""}`;
   return shared(name, () => startCluster({ major, name, pglogical: options.pglogical ?? false }));
 }

@@ -6,7 +6,10 @@ export interface EventuallyOptions {
 }
 
 /** Calls `attempt` until it does not throw, and returns what it returns; after the deadline it throws the last error. */
-export async function eventually<T>(attempt: () => T | Promise<T>, options: EventuallyOptions = {}): Promise<T> {
+export async function eventually<T>(
+  attempt: () => T | Promise<T>,
+  options: EventuallyOptions = {},
+): Promise<T> {
   const { timeoutMs = 10_000, intervalMs = 50 } = options;
   const deadline = Date.now() + timeoutMs;
   for (;;) {
@@ -14,7 +17,9 @@ export async function eventually<T>(attempt: () => T | Promise<T>, options: Even
       return await attempt();
     } catch (error) {
       if (Date.now() > deadline) {
-        throw new Error(`Still failing after ${timeoutMs} ms: ${(error as Error).message}`, { cause: error });
+        throw new Error(`Still failing after ${timeoutMs} ms: ${(error as Error).message}`, {
+          cause: error,
+        });
       }
     }
     await sleep(intervalMs);
