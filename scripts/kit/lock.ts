@@ -8,7 +8,11 @@ import { setTimeout as sleep } from "node:timers/promises";
  * when that process ends, however it ends, so there is no such thing as a stale lock.
  * `onWait` is called once, when another process holds it.
  */
-export async function withLock<T>(name: string, work: () => Promise<T>, onWait: () => void = () => {}): Promise<T> {
+export async function withLock<T>(
+  name: string,
+  work: () => Promise<T>,
+  onWait: () => void = () => {},
+): Promise<T> {
   const address = `\0pgconvoy-${createHash("sha256").update(name).digest("hex").slice(0, 32)}`;
   let server = await tryListen(address);
   if (!server) onWait();

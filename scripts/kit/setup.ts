@@ -17,7 +17,9 @@ const majorsFor: Record<Purpose, readonly Major[]> = {
 /** Gets the servers a purpose needs and says so in one line. */
 export async function setUpKit(purpose: Purpose, majors = majorsFor[purpose]): Promise<void> {
   if (!existsSync("/usr/share/zoneinfo/UTC")) {
-    throw new Error("PostgreSQL needs the machine's time zones, and /usr/share/zoneinfo is missing: install tzdata.");
+    throw new Error(
+      "PostgreSQL needs the machine's time zones, and /usr/share/zoneinfo is missing: install tzdata.",
+    );
   }
   const started = performance.now();
   const kit = await ensureKit({ majors, redis: true });
@@ -40,7 +42,9 @@ function majorsOf(text: string): Major[] {
 }
 
 if (process.argv[1] === import.meta.filename) {
-  const { values } = parseArgs({ options: { for: { type: "string", default: "test" }, majors: { type: "string" } } });
+  const { values } = parseArgs({
+    options: { for: { type: "string", default: "test" }, majors: { type: "string" } },
+  });
   try {
     await setUpKit(purposeOf(values.for), values.majors ? majorsOf(values.majors) : undefined);
   } catch (error) {
