@@ -1,0 +1,31 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: { name: 'unit', include: ['test/unit/**/*.test.ts', 'test/architecture.test.ts', 'test/workflows/**/*.test.ts'] },
+      },
+      {
+        test: {
+          name: 'servers',
+          include: ['test/{kit,postgres,operations,replication,queue,runtime}/**/*.test.ts'],
+          globalSetup: ['test/helpers/global-setup.ts'],
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
+        test: {
+          // Whole roads with workers of their own: one file at a time, or they starve each other on two cores.
+          name: 'scenarios',
+          include: ['test/{scenarios,cli}/**/*.test.ts'],
+          globalSetup: ['test/helpers/global-setup.ts'],
+          fileParallelism: false,
+          testTimeout: 240_000,
+          hookTimeout: 120_000,
+        },
+      },
+    ],
+  },
+});
