@@ -2,7 +2,8 @@
 # fetch-debian.sh DEST "SUITE..." "PROGRAM-GLOB..." PACKAGE...
 # Unpacks PACKAGEs of the Debian SUITEs together with every library they need, libc included, into DEST, and burns the
 # private loader and libraries into the programs that match the globs (relative to DEST). They then run on any Linux
-# with the same CPU, whatever its glibc. A package written with a trailing "?" is left out where the suite has none.
+# with the same CPU, whatever its glibc. DEST is an empty folder that is there already. A package written with a trailing
+# "?" is left out where the suite has none.
 # Changes nothing else: own apt state, no dpkg install, no service; root is not needed. DEST must not be moved afterwards.
 # Exit 2 means: this machine has no way to Debian packages (the caller then looks for something else).
 set -euo pipefail
@@ -45,7 +46,7 @@ keyring=${PGCONVOY_DEBIAN_KEYRING:-/usr/share/keyrings/debian-archive-keyring.gp
 
 apt=$(mktemp -d "${TMPDIR:-/tmp}/pgconvoy-apt.XXXXXX")
 trap 'rm -rf "$apt"' EXIT
-mkdir -p "$apt"/{lists/partial,archives/partial,debs,prefs} "$dest"
+mkdir -p "$apt"/{lists/partial,archives/partial,debs,prefs}
 for suite in $suites; do
   echo "deb [signed-by=$keyring] $mirror $suite main"
   case $suite in
@@ -85,7 +86,11 @@ quietly apt-get "${options[@]}" install -s "${wanted[@]}" patchelf
 closure=$(awk '/^Inst/{print $2}' "$apt/log")
 cd "$apt/debs"
 quietly apt-get "${options[@]}" download $closure
-for deb in *.deb; do dpkg-deb -x "$deb" "$dest"; done
+for deb in *.deb; do
+  # Whoever fetches next takes the folder away from a fetch that nobody waits for any more.
+  [ -d "$dest" ] || { echo "$dest is not there (any more)" >&2; exit 1; }
+  dpkg-deb -x "$deb" "$dest"
+done
 cd "$dest"
 rm -rf usr/share/{doc,man,locale,lintian} usr/lib/postgresql/*/lib/bitcode usr/lib/postgresql/*/lib/llvmjit*
 

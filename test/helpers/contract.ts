@@ -50,7 +50,9 @@ export async function proveKilledAndRunAgain(
   for (const delay of delays) {
     const controller = new AbortController();
     const timer = setTimeout(() => controller.abort(new Error('killed by the test')), delay);
-    await runOperation(operation, pair.context(database, { ...options, input, signal: controller.signal })).catch(() => {});
+    await runOperation(operation, pair.context(database, { ...options, input, signal: controller.signal })).catch(
+      () => {},
+    );
     clearTimeout(timer);
   }
   const result = await runOperation(operation, pair.context(database, { ...options, input }));

@@ -1,4 +1,4 @@
-import { closeRunFolder, openRunFolder } from "./run-folder.ts";
+import { closeRunFolder, openRunFolder } from './run-folder.ts';
 
 /**
  * vitest's globalSetup for the projects that need servers. It starts none: the first test that asks for one does

@@ -50,7 +50,9 @@ export class TestPair implements AsyncDisposable {
     const suffix = randomBytes(4).toString('hex');
     const [source, target] = await Promise.all([infoOf(options.source ?? 15), infoOf(options.target ?? 18)]);
     const maintenance = `maintenance_${suffix}`;
-    await Promise.all([source, target].map((info) => onServer(info, 'postgres', `create database ${id(maintenance).text}`)));
+    await Promise.all(
+      [source, target].map((info) => onServer(info, 'postgres', `create database ${id(maintenance).text}`)),
+    );
     const settings: Settings = Config.parse({
       replication: { role: `pgconvoy_replication_${suffix}` },
       ...options.settings,
@@ -125,9 +127,11 @@ export class TestPair implements AsyncDisposable {
         `select rolname from pg_roles where rolname like ${lit(`%${this.suffix}`).text} and not rolsuper`,
       );
       for (const { rolname } of roles) {
-        await onServer(info, 'postgres', `drop owned by ${id(String(rolname)).text}; drop role ${id(String(rolname)).text}`).catch(
-          () => {},
-        );
+        await onServer(
+          info,
+          'postgres',
+          `drop owned by ${id(String(rolname)).text}; drop role ${id(String(rolname)).text}`,
+        ).catch(() => {});
       }
     }
   }
@@ -149,7 +153,11 @@ function addressOf(info: ClusterInfo) {
 }
 
 /** A short session of the superuser's. Several statements may come in one text. */
-export async function onServer(info: ClusterInfo, database: string, statements: string): Promise<Record<string, unknown>[]> {
+export async function onServer(
+  info: ClusterInfo,
+  database: string,
+  statements: string,
+): Promise<Record<string, unknown>[]> {
   const client = new pg.Client({ ...addressOf(info), database });
   client.on('error', () => {});
   await client.connect();

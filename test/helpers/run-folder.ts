@@ -3,18 +3,10 @@
  * started, so that whoever owns the run can stop all of them by pid and remove everything, however the run ends.
  * What a killed run has left is cleared away by the next one.
  */
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
-import { join } from "node:path";
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 
-const variable = "PGCONVOY_TEST_RUN";
+const variable = 'PGCONVOY_TEST_RUN';
 
 /** What is known of a process, in a form that a later process with the same pid cannot be mistaken for. */
 export interface ProcessIdentity {
@@ -30,7 +22,7 @@ export function openRunFolder(): string {
   makeReachable(baseFolder());
   sweepDeadRuns();
   makeReachable(mine);
-  mkdirSync(join(mine, "pids"));
+  mkdirSync(join(mine, 'pids'));
   process.env[variable] = mine;
   closeWithProcess(mine);
   return mine;
@@ -45,11 +37,11 @@ export function runFolder(): string {
 /** Stops every server of a run and removes its folder. Synchronous, since it must work while a process exits. */
 export function closeRunFolder(folder: string): void {
   if (!existsSync(folder)) return;
-  const pids = join(folder, "pids");
+  const pids = join(folder, 'pids');
   const servers = listNames(pids).map(parseIdentityName);
   for (const server of servers) signal(server, readSignal(join(pids, identityName(server))));
   if (!waitUntilGone(servers, 5_000)) {
-    for (const server of servers) signal(server, "SIGKILL");
+    for (const server of servers) signal(server, 'SIGKILL');
     waitUntilGone(servers, 5_000);
   }
   rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
@@ -72,12 +64,12 @@ export function isRunning(identity: ProcessIdentity): boolean {
 }
 
 function recordFile(identity: ProcessIdentity): string {
-  return join(runFolder(), "pids", identityName(identity));
+  return join(runFolder(), 'pids', identityName(identity));
 }
 
 /** Not TMPDIR: it may be private to root, or too long for the path of a socket (107 bytes). */
 function baseFolder(): string {
-  return process.env["PGCONVOY_TEST_FOLDER"] || `/tmp/pgconvoy-${process.getuid?.() ?? 0}`;
+  return process.env['PGCONVOY_TEST_FOLDER'] || `/tmp/pgconvoy-${process.getuid?.() ?? 0}`;
 }
 
 /** The unprivileged user that the servers run as has to get through, whatever the umask. */
@@ -88,15 +80,15 @@ function makeReachable(folder: string): void {
 
 function sweepDeadRuns(): void {
   for (const name of listNames(baseFolder())) {
-    if (!name.startsWith("run-")) continue;
-    const owner = parseIdentityName(name.slice("run-".length));
+    if (!name.startsWith('run-')) continue;
+    const owner = parseIdentityName(name.slice('run-'.length));
     if (!isRunning(owner)) closeRunFolder(join(baseFolder(), name));
   }
 }
 
 function closeWithProcess(folder: string): void {
-  process.once("exit", () => closeRunFolder(folder));
-  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  process.once('exit', () => closeRunFolder(folder));
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.once(name, () => {
       closeRunFolder(folder);
       // Whoever else listens (vitest does) ends the process in its own way.
@@ -110,30 +102,30 @@ function identityName(identity: ProcessIdentity): string {
 }
 
 function parseIdentityName(name: string): ProcessIdentity {
-  const [pid = "0", startTime = ""] = name.split("-");
+  const [pid = '0', startTime = ''] = name.split('-');
   return { pid: Number(pid), startTime };
 }
 
 export function identityOf(pid: number): ProcessIdentity {
-  return { pid, startTime: startTimeOf(pid) ?? "gone" };
+  return { pid, startTime: startTimeOf(pid) ?? 'gone' };
 }
 
 /** A zombie counts as gone: its parent may be this very process, too busy waiting to reap it. */
 function startTimeOf(pid: number): string | undefined {
   let stat: string;
   try {
-    stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
   } catch {
     return undefined;
   }
   // The second field is the program's name in parentheses, which may hold anything.
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return fields[0] === "Z" || fields[0] === "X" ? undefined : fields[19];
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return fields[0] === 'Z' || fields[0] === 'X' ? undefined : fields[19];
 }
 
 /** The owner may have been killed before it had written the signal down. */
 function readSignal(file: string): NodeJS.Signals {
-  return (readFileSync(file, "utf8") || "SIGKILL") as NodeJS.Signals;
+  return (readFileSync(file, 'utf8') || 'SIGKILL') as NodeJS.Signals;
 }
 
 function signal(server: ProcessIdentity, name: NodeJS.Signals): void {
@@ -141,7 +133,7 @@ function signal(server: ProcessIdentity, name: NodeJS.Signals): void {
   try {
     process.kill(server.pid, name);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
   }
 }
 

@@ -1,22 +1,14 @@
 /** What a PostgreSQL and a Redis of the tests have in common: a folder, a free port, a process that is stopped by pid. */
-import { spawn, type ChildProcess } from "node:child_process";
-import { randomInt } from "node:crypto";
-import { chownSync, closeSync, existsSync, mkdirSync, openSync, readFileSync } from "node:fs";
-import { createServer } from "node:net";
-import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
-import {
-  forgetServer,
-  identityOf,
-  isRunning,
-  recordServer,
-  runFolder,
-  type ProcessIdentity,
-} from "./run-folder.ts";
+import { spawn, type ChildProcess } from 'node:child_process';
+import { randomInt } from 'node:crypto';
+import { chownSync, closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { forgetServer, identityOf, isRunning, recordServer, runFolder, type ProcessIdentity } from './run-folder.ts';
 
 /** PostgreSQL refuses to run as root: then its servers run as nobody. */
-export const serverUser: { uid?: number; gid?: number } =
-  process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {};
+export const serverUser: { uid?: number; gid?: number } = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {};
 
 /** Makes an empty folder in the run that belongs to the user the servers run as. */
 export function makeServerFolder(name: string): string {
@@ -25,11 +17,10 @@ export function makeServerFolder(name: string): string {
     try {
       mkdirSync(folder, { mode: 0o700 });
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
       continue;
     }
-    if (serverUser.uid !== undefined)
-      chownSync(folder, serverUser.uid, serverUser.gid ?? serverUser.uid);
+    if (serverUser.uid !== undefined) chownSync(folder, serverUser.uid, serverUser.gid ?? serverUser.uid);
     return folder;
   }
 }
@@ -48,10 +39,8 @@ export async function freePort(): Promise<number> {
 function canListen(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const server = createServer();
-    server.once("error", () => resolve(false));
-    server.listen({ port, host: "127.0.0.1", exclusive: true }, () =>
-      server.close(() => resolve(true)),
-    );
+    server.once('error', () => resolve(false));
+    server.listen({ port, host: '127.0.0.1', exclusive: true }, () => server.close(() => resolve(true)));
   });
 }
 
@@ -94,15 +83,15 @@ export class ServerProcess {
     else this.#identity = recordServer(child.pid, this.#command.endSignal);
     const deadline = Date.now() + timeoutMs;
     while (!(await this.#command.isReady())) {
-      if (!this.running) throw this.#failure("ended while starting");
+      if (!this.running) throw this.#failure('ended while starting');
       if (Date.now() > deadline) {
-        await this.stop("SIGKILL");
+        await this.stop('SIGKILL');
         throw this.#failure(`was not ready after ${timeoutMs} ms`);
       }
       await sleep(20);
     }
     // Something else on the port may have answered in its place.
-    if (!this.running) throw this.#failure("ended while starting");
+    if (!this.running) throw this.#failure('ended while starting');
   }
 
   /** Sends a signal and waits until the process is gone. */
@@ -122,22 +111,22 @@ export class ServerProcess {
   async kill(): Promise<void> {
     if (!this.running) return;
     const children = childrenOf(this.pid).map(identityOf);
-    await this.stop("SIGKILL");
+    await this.stop('SIGKILL');
     for (const child of children) killIfThere(child.pid);
     while (children.some(isRunning)) await sleep(10);
   }
 
   #spawn(): ChildProcess {
     const { program, args, folder, logFile } = this.#command;
-    const log = openSync(logFile, "a");
+    const log = openSync(logFile, 'a');
     try {
       // Detached: a shared server outlives the test file that has started it, and Ctrl-C must not reach it by itself.
       const child = spawn(program, args, {
         ...serverUser,
         cwd: folder,
         detached: true,
-        stdio: ["ignore", log, log],
-        env: { PATH: process.env["PATH"], HOME: folder, TZ: "UTC", LC_ALL: "C" },
+        stdio: ['ignore', log, log],
+        env: { PATH: process.env['PATH'], HOME: folder, TZ: 'UTC', LC_ALL: 'C' },
       });
       child.unref();
       return child;
@@ -154,28 +143,22 @@ export class ServerProcess {
 
   #logTail(): string {
     const { logFile } = this.#command;
-    return existsSync(logFile)
-      ? readFileSync(logFile, "utf8").trimEnd().split("\n").slice(-15).join("\n")
-      : "(none)";
+    return existsSync(logFile) ? readFileSync(logFile, 'utf8').trimEnd().split('\n').slice(-15).join('\n') : '(none)';
   }
 }
 
 function failedSpawn(child: ChildProcess): Promise<never> {
-  return new Promise((_, reject) => child.once("error", reject));
+  return new Promise((_, reject) => child.once('error', reject));
 }
 
 function childrenOf(pid: number): number[] {
-  return readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8")
-    .trim()
-    .split(" ")
-    .filter(Boolean)
-    .map(Number);
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
 }
 
 function killIfThere(pid: number): void {
   try {
-    process.kill(pid, "SIGKILL");
+    process.kill(pid, 'SIGKILL');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
   }
 }

@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from "node:timers/promises";
+import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface EventuallyOptions {
   readonly timeoutMs?: number;
@@ -6,10 +6,7 @@ export interface EventuallyOptions {
 }
 
 /** Calls `attempt` until it does not throw, and returns what it returns; after the deadline it throws the last error. */
-export async function eventually<T>(
-  attempt: () => T | Promise<T>,
-  options: EventuallyOptions = {},
-): Promise<T> {
+export async function eventually<T>(attempt: () => T | Promise<T>, options: EventuallyOptions = {}): Promise<T> {
   const { timeoutMs = 10_000, intervalMs = 50 } = options;
   const deadline = Date.now() + timeoutMs;
   for (;;) {
