@@ -1,0 +1,64 @@
+import * as z from 'zod';
+import { describe, expect, test } from 'vitest';
+import { defineOperation, holds } from '../../../src/engine/operation.ts';
+import { planOf, stagesOf } from '../../../src/engine/plan.ts';
+import { approval, barrier, cluster, defineWorkflow, eachDatabase, undo } from '../../../src/engine/workflow.ts';
+
+const operation = (name: string, scope: 'cluster' | 'database') =>
+  defineOperation({
+    name,
+    title: `${name} holds`,
+    scope,
+    input: z.strictObject({ bytes: z.int().default(1) }),
+    output: z.strictObject({}),
+    check: async () => holds({}),
+    apply: async () => {},
+    undo: async () => false,
+  });
+const servers = operation('check-servers', 'cluster');
+const tables = operation('check-tables', 'database');
+const copy = operation('copy', 'database');
+
+describe('stages', () => {
+  test('begin at barriers, at approvals, and where cluster rows meet database rows', () => {
+    const stages = stagesOf([
+      cluster(servers),
+      eachDatabase(tables),
+      barrier('Nothing blocks'),
+      eachDatabase(copy),
+      eachDatabase(tables),
+      approval('Go?'),
+      eachDatabase(copy),
+    ]);
+    expect(stages.map((stage) => [stage.index, stage.kind, stage.title])).toEqual([
+      [0, 'cluster', 'check-servers holds'],
+      [1, 'database', 'Nothing blocks'],
+      [2, 'database', 'check-tables holds'],
+      [3, 'gate', 'Go?'],
+      [4, 'database', 'copy holds'],
+    ]);
+  });
+
+  test('a step that comes twice in a lane has two keys, and undo a key of its own', () => {
+    const [stage] = stagesOf([eachDatabase(copy), eachDatabase(copy, { bytes: 7 }), undo(eachDatabase(copy))]);
+    expect(stage?.kind === 'database' && stage.steps.map((step) => [step.key, step.input])).toEqual([
+      ['copy', { bytes: 1 }],
+      ['copy-2', { bytes: 7 }],
+      ['undo-copy', { bytes: 1 }],
+    ]);
+  });
+
+  test('a barrier without rows before it makes no stage', () => {
+    expect(stagesOf([barrier('nothing yet'), cluster(servers), barrier('done')])).toHaveLength(1);
+  });
+});
+
+test('a row of the wrong scope is refused when the workflow is written, not when it runs', () => {
+  expect(() => eachDatabase(servers)).toThrow('check-servers is an operation of scope cluster');
+});
+
+test('a plan is pure: the same twice', () => {
+  const workflow = defineWorkflow({ name: 'w', title: 'W', rows: [cluster(servers), eachDatabase(copy)] });
+  const selection = [{ oid: 1, name: 'a' }];
+  expect(planOf(workflow, selection)).toEqual(planOf(workflow, selection));
+});

@@ -1,0 +1,28 @@
+import { describe, expect, test } from 'vitest';
+import { fragment, id, join, lit, sql } from '../../src/postgres/sql.ts';
+
+describe('the sql tag', () => {
+  test('values become parameters, never text', () => {
+    const statement = sql`select ${"x'; drop table t; --"} from ${id('My "odd" DB', 'Order Items')} where a = ${1}`;
+    expect(statement.text).toBe('select $1 from "My ""odd"" DB"."Order Items" where a = $2');
+    expect(statement.values).toEqual(["x'; drop table t; --", 1]);
+  });
+
+  test('a statement inside a statement gets its parameters renumbered', () => {
+    const inner = sql`a = ${1} and b = ${2}`;
+    const outer = sql`select ${0} where ${inner} or c = ${3}`;
+    expect(outer.text).toBe('select $1 where a = $2 and b = $3 or c = $4');
+    expect(outer.values).toEqual([0, 1, 2, 3]);
+  });
+
+  test('literals survive quotes and backslashes', () => {
+    expect(sql`alter role r password ${lit("a'b\\c")}`.text).toBe("alter role r password  E'a''b\\\\c'");
+  });
+
+  test('fragments come and go', () => {
+    const list = join([id('a'), id('b c')]);
+    expect(sql`alter publication p add table ${fragment`only ${list}`}`.text).toBe(
+      'alter publication p add table only "a", "b c"',
+    );
+  });
+});

@@ -1,0 +1,20 @@
+import type { Workflow } from '../src/engine/workflow.ts';
+import { check } from './check.ts';
+import { fix } from './fix.ts';
+import { setup } from './setup.ts';
+import { start } from './start.ts';
+import { stop } from './stop.ts';
+import { discard, uninstall } from './uninstall.ts';
+import { upgrade } from './upgrade.ts';
+
+/** Every workflow by its name. */
+export const workflows: Readonly<Record<string, Workflow>> = {
+  check,
+  fix,
+  setup,
+  start,
+  stop,
+  uninstall,
+  discard,
+  upgrade,
+};

@@ -1,0 +1,21 @@
+import { barrier, cluster, defineWorkflow, eachDatabase } from '../src/engine/workflow.ts';
+import * as op from '../src/operations/index.ts';
+
+/** Prepares both clusters: roles, empty databases with their tables, publications. No row is copied yet. */
+export const setup = defineWorkflow({
+  name: 'setup',
+  title: 'Prepare both clusters',
+  rows: [
+    cluster(op.checkClusters, {}, { findings: 'block' }),
+    eachDatabase(op.checkDatabase, {}, { findings: 'block' }),
+    barrier('Nothing blocks the upgrade'),
+
+    cluster(op.createReplicationRole),
+    cluster(op.copyRoles),
+    eachDatabase(op.grantReplicationRole),
+    eachDatabase(op.createDatabase),
+    eachDatabase(op.copySchema),
+    eachDatabase(op.createPublication, {}, { attempts: 20 }),
+    barrier('Every database is ready to be copied'),
+  ],
+});

@@ -1,0 +1,21 @@
+import { approval, cluster, defineWorkflow } from '../src/engine/workflow.ts';
+import * as op from '../src/operations/index.ts';
+import { fix } from './fix.ts';
+import { setup } from './setup.ts';
+import { start } from './start.ts';
+import { stop } from './stop.ts';
+
+/** The whole road: the servers checked before anything is changed, fix, setup (which checks all), start, a person's approval, stop. */
+export const upgrade = defineWorkflow({
+  name: 'upgrade',
+  title: 'Upgrade the cluster',
+  rows: [
+    cluster(op.checkClusters, {}, { findings: 'block' }),
+    ...fix.rows,
+    ...setup.rows,
+    ...start.rows,
+    approval('Switch over now?'),
+    ...stop.rows,
+  ],
+  onCancel: stop.onCancel ?? [],
+});
