@@ -1,0 +1,85 @@
+import { checkClusters } from './checks/check-clusters.ts';
+import { checkDatabase } from './checks/check-database.ts';
+import { removeLedger } from './clusters/remove-ledger.ts';
+import { compareTables } from './comparison/compare-tables.ts';
+import { awaitLsn } from './cutover/await-lsn.ts';
+import { fenceSource } from './cutover/fence-source.ts';
+import { openTarget } from './cutover/open-target.ts';
+import { copyDatabasePrivileges } from './databases/copy-database-privileges.ts';
+import { createDatabase } from './databases/create-database.ts';
+import { awaitCatchUp } from './replication/await-catch-up.ts';
+import { copyTables } from './replication/copy-tables.ts';
+import { createPublication } from './replication/create-publication.ts';
+import { createSlot } from './replication/create-slot.ts';
+import { createSubscription } from './replication/create-subscription.ts';
+import { tuneTarget } from './replication/tune-target.ts';
+import { copyRoles } from './roles/copy-roles.ts';
+import { createReplicationRole } from './roles/create-replication-role.ts';
+import { grantReplicationRole } from './roles/grant-replication-role.ts';
+import { analyzeTables } from './schema/analyze-tables.ts';
+import { buildIndexes } from './schema/build-indexes.ts';
+import { copySchema } from './schema/copy-schema.ts';
+import { createDeferredTriggers } from './schema/create-deferred-triggers.ts';
+import { copySequences } from './sequences/copy-sequences.ts';
+import { setReplicaIdentity } from './tables/set-replica-identity.ts';
+import { refreshMaterializedViews } from './views/refresh-materialized-views.ts';
+import type { AnyOperation } from '../engine/operation.ts';
+
+export {
+  analyzeTables,
+  awaitCatchUp,
+  awaitLsn,
+  buildIndexes,
+  checkClusters,
+  checkDatabase,
+  compareTables,
+  copyDatabasePrivileges,
+  copyRoles,
+  copySchema,
+  copySequences,
+  copyTables,
+  createDatabase,
+  createDeferredTriggers,
+  createPublication,
+  createReplicationRole,
+  createSlot,
+  createSubscription,
+  fenceSource,
+  grantReplicationRole,
+  openTarget,
+  refreshMaterializedViews,
+  removeLedger,
+  setReplicaIdentity,
+  tuneTarget,
+};
+
+const all: readonly AnyOperation[] = [
+  checkClusters,
+  checkDatabase,
+  setReplicaIdentity,
+  createReplicationRole,
+  grantReplicationRole,
+  copyRoles,
+  createDatabase,
+  copySchema,
+  createPublication,
+  tuneTarget,
+  createSlot,
+  createSubscription,
+  copyTables,
+  buildIndexes,
+  analyzeTables,
+  awaitCatchUp,
+  fenceSource,
+  awaitLsn,
+  copySequences,
+  refreshMaterializedViews,
+  compareTables,
+  createDeferredTriggers,
+  copyDatabasePrivileges,
+  openTarget,
+  removeLedger,
+];
+
+/** Every operation by its name: what a worker can do. */
+export const operations: ReadonlyMap<string, AnyOperation> = new Map(all.map((operation) => [operation.name, operation]));
