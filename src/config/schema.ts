@@ -15,18 +15,23 @@ const duration = (fallback: string) =>
 
 const Port = z.int().min(1).max(65_535);
 
-const SslMode = z.enum(['disable', 'prefer', 'require', 'verify-ca', 'verify-full']);
+/** @see https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-PROTECTION */
+export const SslMode = z.enum(['disable', 'prefer', 'require', 'verify-ca', 'verify-full']);
+export type SslMode = z.output<typeof SslMode>;
 
 /** One cluster. What is left out comes from libpq's environment (PGHOST, …), then .pgpass, then libpq's defaults. */
 export const ServerConfig = z.strictObject({
-  host: z.string().optional(),
+  /** A name, an address, or the folder of a unix socket. */
+  host: z.string().min(1, 'a host name, an address, or the folder of a unix socket').optional(),
   port: Port.optional(),
-  user: z.string().optional(),
+  user: z.string().min(1, 'the name of a role').optional(),
   password: z.string().optional(),
+  /** A file whose first line is the password. */
   passwordFile: z.string().optional(),
   /** The maintenance database: cluster-wide statements, and schema pgconvoy with the ledger. */
-  database: z.string().default('postgres'),
+  database: z.string().min(1, 'the name of a database').default('postgres'),
   sslmode: SslMode.default('prefer'),
+  /** The certificates to trust: a file, or `system` for those of this machine. */
   sslrootcert: z.string().optional(),
   connectTimeout: duration('10s'),
 });
@@ -41,13 +46,25 @@ export const Config = z.strictObject({
   target: ServerConfig.prefault({}),
   queue: z
     .strictObject({
-      /** redis:// or rediss://; nothing: a private redis-server on this machine. */
-      url: z.string().optional(),
+      /** redis://, rediss:// or the path of a unix socket; nothing: a private redis-server on this machine. */
+      url: z
+        .string()
+        .regex(
+          /^(rediss?:\/\/|\/)./,
+          'an address like redis://host:6379 or rediss://host:6380/0, or a socket like /run/redis.sock',
+        )
+        .optional(),
+      username: z.string().optional(),
+      password: z.string().optional(),
+      /** A file whose first line is the password. */
       passwordFile: z.string().optional(),
       sentinels: z.array(z.strictObject({ host: z.string(), port: Port.default(26_379) })).optional(),
       sentinelName: z.string().optional(),
       clusterNodes: z.array(z.strictObject({ host: z.string(), port: Port.default(6_379) })).optional(),
-      prefix: z.string().regex(/^[A-Za-z0-9_-]+$/).default('pgconvoy'),
+      prefix: z
+        .string()
+        .regex(/^[A-Za-z0-9_-]+$/)
+        .default('pgconvoy'),
     })
     .prefault({}),
   databases: z
@@ -60,7 +77,10 @@ export const Config = z.strictObject({
   replication: z
     .strictObject({
       /** The role with which the target reads from the source. Made by setup, removed by uninstall. */
-      role: z.string().regex(/^pgconvoy[a-z0-9_]*$/, 'a name that begins with pgconvoy').default('pgconvoy_replication'),
+      role: z
+        .string()
+        .regex(/^pgconvoy[a-z0-9_]*$/, 'a name that begins with pgconvoy')
+        .default('pgconvoy_replication'),
     })
     .prefault({}),
   budgets: z
@@ -114,9 +134,6 @@ export type Config = z.output<typeof Config>;
 export type ConfigInput = z.input<typeof Config>;
 
 /** What operations may know: the configuration without addresses of the queue and without any secret. */
-export type Settings = Pick<
-  Config,
-  'replication' | 'budgets' | 'deadlines' | 'comparison' | 'accept' | 'databases'
-> & {
+export type Settings = Pick<Config, 'replication' | 'budgets' | 'deadlines' | 'comparison' | 'accept' | 'databases'> & {
   readonly source: Pick<Config['source'], 'fromTarget'>;
 };

@@ -8,6 +8,10 @@ export interface ServerAddress {
   readonly user: string;
   readonly password?: string | undefined;
   readonly ssl: false | ConnectionOptions;
+  /** libpq's words for `ssl`, for client programs; with `prefer` a server without TLS is taken too. */
+  readonly sslmode?: 'disable' | 'prefer' | 'require' | 'verify-ca' | 'verify-full' | undefined;
+  /** A file of certificates to trust, or `system`; for client programs. */
+  readonly sslrootcert?: string | undefined;
   /** Milliseconds. */
   readonly connectTimeoutMs: number;
 }
