@@ -2,15 +2,9 @@ import type { Config } from './schema.ts';
 
 /** Every secret that a configuration holds: none of these may appear in Redis, logs, error texts or job data. */
 export function secretsOf(config: Config): string[] {
-  const ofUrl =
-    config.queue.url !== undefined && URL.canParse(config.queue.url) ? new URL(config.queue.url).password : '';
-  const secrets = [
-    config.source.password,
-    config.target.password,
-    config.queue.password,
-    ofUrl,
-    decodeURIComponent(ofUrl),
-  ];
+  const { url } = config.queue;
+  const ofUrl = url !== undefined && URL.canParse(url) ? new URL(url).password : '';
+  const secrets = [config.source.password, config.target.password, config.queue.password, ofUrl, decoded(ofUrl)];
   return [...new Set(secrets.filter((secret): secret is string => secret !== undefined && secret !== ''))];
 }
 

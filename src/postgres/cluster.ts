@@ -31,12 +31,15 @@ export class Cluster {
   readonly address: ServerAddress;
   /** Where cluster-wide statements run and the ledger lives. */
   readonly maintenanceDatabase: string;
+  /** The address as it has worked: without TLS where `prefer` met a server without. */
+  #reachable: ServerAddress;
   readonly #idle = new Map<pg.Client, { readonly database: string; readonly timer: NodeJS.Timeout }>();
 
   constructor(side: Side, address: ServerAddress, maintenanceDatabase: string) {
     this.side = side;
     this.address = address;
     this.maintenanceDatabase = maintenanceDatabase;
+    this.#reachable = address;
   }
 
   /** The cluster for one job: its databases share the job's signal and name, `close` gives all sessions back. */
@@ -62,13 +65,37 @@ export class Cluster {
         void client.end().catch(() => {});
       }
     }
-    const client = newClient(this.address, database, name);
     try {
-      await client.connect();
-      return client;
+      return await this.#open(database, name);
     } catch (error) {
-      void client.end().catch(() => {});
       throw toPgconvoyError(error, { server: this.side, database });
+    }
+  }
+
+  /** With sslmode `prefer`, a server that has or wants no TLS is asked again without, as libpq does. */
+  async #open(database: string, applicationName: string): Promise<pg.Client> {
+    const dial = async () => {
+      const client = newClient(this.#reachable, database, applicationName);
+      try {
+        await client.connect();
+        return client;
+      } catch (error) {
+        void client.end().catch(() => {});
+        throw error;
+      }
+    };
+    try {
+      return await dial();
+    } catch (error) {
+      if (this.#reachable.sslmode !== 'prefer' || this.#reachable.ssl === false || !refusesTls(error)) throw error;
+      const encrypted = this.#reachable;
+      this.#reachable = { ...encrypted, ssl: false };
+      try {
+        return await dial();
+      } catch (plainError) {
+        this.#reachable = encrypted;
+        throw plainError;
+      }
     }
   }
 
@@ -105,7 +132,7 @@ export class Cluster {
   async cancel(client: pg.Client): Promise<void> {
     const pid = (client as unknown as { processID: number | null }).processID;
     if (pid === null) return;
-    const other = newClient(this.address, this.maintenanceDatabase, 'pgconvoy/cancel');
+    const other = newClient(this.#reachable, this.maintenanceDatabase, 'pgconvoy/cancel');
     try {
       await other.connect();
       await other.query('select pg_cancel_backend($1)', [pid]);
@@ -179,4 +206,10 @@ export class BoundCluster {
     await Promise.all([...this.#databases.values()].map((database) => database.close()));
     this.#databases.clear();
   }
+}
+
+/** The server has no TLS, speaks none that we do, or its pg_hba.conf takes this session only without. */
+function refusesTls(error: unknown): boolean {
+  const { code, message } = error as { code?: unknown; message?: unknown };
+  return /^(28000|EPROTO|ERR_SSL)/.test(String(code)) || /does not support SSL/.test(String(message));
 }

@@ -85,6 +85,13 @@ export function toPgconvoyError(error: unknown, where: { readonly server: string
       cause: error,
     });
   }
+  if (/client password must be a (non-empty )?string/.test(message)) {
+    return new UnreachableError(`${place}: the server asks for a password and none was given`, {
+      hint: 'Set password or passwordFile in the configuration, or PGPASSWORD, or a line in .pgpass.',
+      disposition: 'give-up',
+      cause: error,
+    });
+  }
   return new UnreachableError(`${place}: ${message}`, {
     hint: 'See that the server is up and that host, port and sslmode in the configuration are right.',
     cause: error,
