@@ -69,9 +69,9 @@ options=(-q -o Dir::Etc::sourcelist="$apt/sources.list" -o Dir::Etc::sourceparts
   -o Dir::Cache::srcpkgcache= -o Acquire::Languages=none -o Acquire::Retries=3 -o APT::Install-Recommends=false
   -o APT::Default-Release= -o Debug::NoLocking=true -o APT::Sandbox::User=root)
 quietly() {
-  "$@" >"$apt/log" 2>&1 || {
-    echo "$1 $(printf '%s\n' "$@" | grep -E -m1 '^(update|install|download)$' || true) failed for $suites:" >&2
-    tail -n 5 "$apt/log" | hide_mirror >&2
+  "$@" >>"$apt/log" 2>&1 || {
+    # An update that reaches nothing only warns: the reason of what fails now may stand further up.
+    grep -E '^(E|W|Err)' "$apt/log" | sort -u | tail -n 5 | hide_mirror >&2
     exit 1
   }
 }
