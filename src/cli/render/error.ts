@@ -1,0 +1,31 @@
+import { ExitCode, PgconvoyError } from '../../errors.ts';
+import type { Style } from './style.ts';
+
+export interface Failure {
+  readonly message: string;
+  readonly hint: string;
+  readonly code: ExitCode;
+  /** Only for what nobody expected. */
+  readonly stack?: string;
+}
+
+/** What a person is told about anything thrown. */
+export function failureOf(error: unknown): Failure {
+  if (error instanceof PgconvoyError) return { message: error.message, hint: error.hint, code: error.exitCode };
+  const message = error instanceof Error ? error.message : String(error);
+  return {
+    message: `unexpected: ${message}`,
+    hint: 'This is a defect of pgconvoy. Run the command again with --log-level debug and report what it prints; nothing that succeeded will be repeated.',
+    code: ExitCode.failed,
+    ...(error instanceof Error && error.stack !== undefined ? { stack: error.stack } : {}),
+  };
+}
+
+export function renderFailure(failure: Failure, style: Style, withStack: boolean): string {
+  const hint = failure.hint.split('\n').map((line, index) => (index === 0 ? `→ ${line}` : `  ${line}`));
+  return [
+    `${style.red('error:')} ${failure.message}`,
+    ...hint.map((line) => `  ${style.cyan(line)}`),
+    ...(withStack && failure.stack !== undefined ? [style.dim(failure.stack)] : []),
+  ].join('\n');
+}

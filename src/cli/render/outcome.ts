@@ -1,0 +1,81 @@
+import type { RunView } from '../../queue/types.ts';
+import { findingsOf, problemsOf, stepsOf } from '../run-facts.ts';
+import { findingsSummary, renderFindings } from './findings.ts';
+import { renderProblems } from './problems.ts';
+import type { Style } from './style.ts';
+import { duration, plural } from './text.ts';
+
+/** What a run came to, as a command's result. */
+export function renderOutcome(view: RunView, style: Style, width: number, now: number): string {
+  switch (view.state) {
+    case 'completed':
+      return completed(view, style, width);
+    case 'failed-steps':
+      return [
+        ...renderProblems(problemsOf(view), style, { run: view.id, now, width }),
+        ...blockingFindings(view, style, width),
+        '',
+        `${style.red(`${view.workflow} ${view.id}: ${standstill(view)}`)}`,
+        `  all failed steps at once: ${style.cyan(`pgconvoy retry ${view.id}`)}`,
+        `  give up on it:            ${style.cyan(`pgconvoy cancel ${view.id}`)}`,
+      ].join('\n');
+    case 'failed':
+      return [
+        `${style.red('✗')} ${view.workflow} ${view.id} cannot go on: ${view.error?.message ?? 'no cause is known'}`,
+        ...(view.error ? [style.cyan(`  → ${view.error.hint}`)] : []),
+      ].join('\n');
+    case 'waiting-approval':
+      return [
+        style.yellow(`${view.workflow} ${view.id} waits for approval: ${view.stages[view.stage ?? 0]?.title ?? ''}`),
+        `  look at it: ${style.cyan(`pgconvoy status ${view.id}`)}`,
+        `  approve it: ${style.cyan(`pgconvoy approve ${view.id}`)}`,
+      ].join('\n');
+    case 'cancelling':
+    case 'cancelled':
+      return [
+        style.yellow(`${view.workflow} ${view.id} was cancelled${view.cancel ? ` by ${view.cancel.by}` : ''}.`),
+        `  carry it on: ${style.cyan(`pgconvoy resume ${view.id}`)}`,
+      ].join('\n');
+    case 'running':
+      return `${view.workflow} ${view.id} goes on. Join it: ${style.cyan(`pgconvoy status ${view.id} --watch`)}`;
+    default:
+      return view.state satisfies never;
+  }
+}
+
+function completed(view: RunView, style: Style, width: number): string {
+  const findings = findingsOf(view);
+  const steps = stepsOf(view);
+  const changed = view.summary?.changed ?? steps.filter((step) => step.changed === true).length;
+  const unchanged = view.summary?.unchanged ?? steps.length - changed;
+  const took = duration((view.finishedAt ?? view.createdAt) - (view.startedAt ?? view.createdAt));
+  if (view.workflow === 'check') {
+    return `${renderFindings(findings, style, width)}\n${style.dim(`${plural(view.databases.length, 'database')} checked in ${took}`)}`;
+  }
+  const warnings = findings.length === 0 ? [] : [`${findingsSummary(findings)}: pgconvoy check shows them`];
+  const what =
+    changed === 0
+      ? `nothing to change: ${plural(unchanged, 'step')} already ${unchanged === 1 ? 'holds' : 'hold'}`
+      : `${plural(changed, 'step')} changed something${unchanged > 0 ? `, ${unchanged} already held` : ''}`;
+  return [
+    `${style.green('✓')} ${view.workflow} completed in ${took}: ${plural(view.databases.length, 'database')}; ${what}`,
+    ...warnings,
+  ].join('\n');
+}
+
+/** Steps that blocking findings stopped show only the first of them: here are all. */
+function blockingFindings(view: RunView, style: Style, width: number): string[] {
+  const findings = stepsOf(view)
+    .filter((step) => step.state === 'failed')
+    .flatMap((step) => step.findings);
+  return findings.length === 0 ? [] : ['', renderFindings(findings, style, width)];
+}
+
+function standstill(view: RunView): string {
+  const failed = stepsOf(view).filter((step) => step.state === 'failed');
+  const databases = new Set(failed.flatMap((step) => step.database ?? [])).size;
+  const others = view.databases.length - databases;
+  if (databases === 0) return `${plural(failed.length, 'step')} of the cluster failed`;
+  const rest = others === 0 ? '' : `; the other ${others} ${others === 1 ? 'has' : 'have'} come as far as they can without them`;
+  return `${plural(failed.length, 'step')} failed in ${plural(databases, 'database')}${rest}`;
+}

@@ -1,0 +1,151 @@
+import type { Finding } from '../engine/finding.ts';
+import { ExitCode } from '../errors.ts';
+import type { RunView, StageView, StepError, StepView } from '../queue/types.ts';
+
+/** What the command line concludes from a run as it was read. Pure. */
+
+/** A stage's steps of one database, or of the cluster (`database` undefined), in the order they run. */
+export interface Lane {
+  readonly database: string | undefined;
+  readonly steps: readonly StepView[];
+  readonly done: number;
+  /** The step that is its turn: the first that is not completed; undefined when the lane is at its end. */
+  readonly current: StepView | undefined;
+  readonly state: 'done' | 'active' | 'waiting' | 'delayed' | 'failed' | 'cancelled';
+}
+
+export function lanesOf(stage: StageView): Lane[] {
+  const lanes = new Map<string | undefined, StepView[]>();
+  for (const step of stage.steps) {
+    const steps = lanes.get(step.database);
+    if (steps) steps.push(step);
+    else lanes.set(step.database, [step]);
+  }
+  return [...lanes].map(([database, steps]) => {
+    const at = steps.findIndex((step) => step.state !== 'completed');
+    const current = at === -1 ? undefined : steps[at]!;
+    return { database, steps, done: at === -1 ? steps.length : at, current, state: laneState(current) };
+  });
+}
+
+function laneState(current: StepView | undefined): Lane['state'] {
+  switch (current?.state) {
+    case undefined:
+    case 'completed':
+      return 'done';
+    case 'pending':
+      return 'waiting';
+    default:
+      return current!.state;
+  }
+}
+
+/** The stage a run is in; the last one when all are completed. */
+export function currentStage(view: RunView): StageView | undefined {
+  return view.stages[view.stage ?? view.stages.length - 1];
+}
+
+const ENDED = ['completed', 'cancelled', 'failed'] as const;
+
+export const hasEnded = (view: RunView): boolean => (ENDED as readonly string[]).includes(view.state);
+
+/** Nothing more happens by itself: it has ended, waits for a person, or failed steps are all that is left of its stage. */
+export function isSettled(view: RunView): boolean {
+  if (hasEnded(view) || view.state === 'waiting-approval') return true;
+  if (view.state !== 'failed-steps') return false;
+  return !stepsOf(view).some((step) => step.state === 'active' || step.state === 'waiting' || step.state === 'delayed');
+}
+
+export const stepsOf = (view: RunView): readonly StepView[] => view.stages.flatMap((stage) => stage.steps);
+
+/** Databases (or the cluster) that stand at the same step with the same cause. */
+export interface Problem {
+  readonly kind: 'failed' | 'delayed';
+  readonly step: StepView;
+  readonly error: StepError;
+  readonly databases: readonly (string | undefined)[];
+}
+
+/** Failed steps first, then those that try again; one problem for all databases that share the step and the cause. */
+export function problemsOf(view: RunView): Problem[] {
+  const problems = new Map<string, { problem: Problem; databases: (string | undefined)[] }>();
+  for (const step of stepsOf(view)) {
+    if (!step.error || (step.state !== 'failed' && step.state !== 'delayed')) continue;
+    const cause = step.database === undefined ? step.error.message : step.error.message.replaceAll(step.database, '…');
+    const key = `${step.state}\n${step.key}\n${cause}`;
+    const known = problems.get(key);
+    if (known) known.databases.push(step.database);
+    else {
+      const databases = [step.database];
+      problems.set(key, { problem: { kind: step.state, step, error: step.error, databases }, databases });
+    }
+  }
+  const all = [...problems.values()].map(({ problem }) => problem);
+  return [...all.filter(({ kind }) => kind === 'failed'), ...all.filter(({ kind }) => kind === 'delayed')];
+}
+
+export const findingsOf = (view: RunView): readonly Finding[] =>
+  view.summary?.findings ?? stepsOf(view).flatMap((step) => step.findings);
+
+/** Milliseconds until it is done at the pace so far; undefined as long as that would be a guess. */
+export function etaOf(done: number, total: number, elapsedMs: number): number | undefined {
+  if (done <= 0 || done >= total || elapsedMs < 2_000) return undefined;
+  return ((total - done) / done) * elapsedMs;
+}
+
+export interface CopyTotals {
+  readonly databases: number;
+  readonly done: number;
+  readonly total: number;
+  readonly rows: number;
+  readonly eta: number | undefined;
+}
+
+/** All steps of a stage that count bytes, together; undefined where there is none. */
+export function copyTotals(stage: StageView, now: number): CopyTotals | undefined {
+  const copies = stage.steps.filter((step) => step.progress?.unit === 'bytes');
+  if (copies.length === 0) return undefined;
+  const done = sum(copies, (step) => (step.state === 'completed' ? step.progress!.total : step.progress!.done));
+  const total = sum(copies, (step) => step.progress!.total);
+  const active = copies.filter((step) => step.state === 'active' && step.startedAt !== undefined);
+  const etas = active.map((step) => etaOf(step.progress!.done, step.progress!.total, now - step.startedAt!));
+  const known = etas.filter((eta) => eta !== undefined);
+  return {
+    databases: copies.length,
+    done,
+    total,
+    rows: sum(copies, (step) => step.progress!.rows ?? 0),
+    eta: known.length === 0 ? undefined : Math.max(...known),
+  };
+}
+
+const sum = <T>(items: readonly T[], of: (item: T) => number): number => items.reduce((total, item) => total + of(item), 0);
+
+/**
+ * The exit code a run ends a command with. Failed steps that all have one and the same kind of cause pass it on, so that a
+ * script can tell blocking findings (3) and an unreachable server (4) from everything else (1).
+ */
+export function exitCodeOf(view: RunView): ExitCode {
+  switch (view.state) {
+    case 'waiting-approval':
+      return ExitCode.waiting;
+    case 'cancelling':
+    case 'cancelled':
+      return ExitCode.cancelled;
+    case 'failed':
+      return view.error?.exitCode ?? ExitCode.failed;
+    case 'failed-steps': {
+      const codes = new Set(problemsOf(view).flatMap((problem) => (problem.kind === 'failed' ? problem.error.exitCode : [])));
+      const [code] = codes;
+      return codes.size === 1 && code !== undefined && code !== ExitCode.ok ? code : ExitCode.failed;
+    }
+    case 'completed':
+      return view.workflow === 'check' && findingsOf(view).some((finding) => finding.severity === 'block')
+        ? ExitCode.findings
+        : ExitCode.ok;
+    case 'running':
+      return ExitCode.ok;
+    default:
+      return view.state satisfies never;
+  }
+}
