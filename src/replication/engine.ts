@@ -9,6 +9,18 @@ export interface TableName {
 /** Where one table is on its way. */
 export interface TableState extends TableName {
   readonly state: 'waiting' | 'copying' | 'catching-up' | 'streaming';
+  /** How much of a table in the state `copying` has arrived. */
+  readonly bytes: number;
+  readonly rows: number;
+}
+
+export interface SlotState {
+  /** Whole and usable: a slot that is still being created does not exist yet. */
+  readonly exists: boolean;
+  /** Why the slot can never be read again, in the server's words: then only a new copy helps. */
+  readonly lost: string | undefined;
+  /** WAL of the source that the target has not confirmed yet, bytes. */
+  readonly lagBytes: number;
 }
 
 export interface SubscriptionState {
@@ -16,6 +28,8 @@ export interface SubscriptionState {
   readonly enabled: boolean;
   /** The apply worker runs on the target. */
   readonly running: boolean;
+  /** How often workers of this subscription failed, where the target counts it (15 and later). */
+  readonly errors: number | undefined;
   readonly tables: readonly TableState[];
 }
 
@@ -36,25 +50,33 @@ export interface Pair {
 export interface ReplicationEngine {
   readonly name: 'native';
 
-  /** Tables now in our publication. */
-  publishedTables(pair: Pair): Promise<readonly TableName[]>;
+  /** Tables now in our publication; undefined where there is no publication. */
+  publishedTables(pair: Pair): Promise<readonly TableName[] | undefined>;
   /** The publication holds exactly these tables afterwards. */
   publish(pair: Pair, tables: readonly TableName[], lockTimeoutMs: number): Promise<void>;
-  unpublish(pair: Pair): Promise<void>;
+  /** Each `undo` says whether there was anything to take back. */
+  unpublish(pair: Pair): Promise<boolean>;
 
-  slotExists(pair: Pair): Promise<boolean>;
-  /** Waits for running write transactions; the time is limited by the caller's statement timeout. */
+  slot(pair: Pair): Promise<SlotState>;
+  /**
+   * Waits until the write transactions that run now have ended.
+   * @throws DeadlineExceeded (`wait`) that names them when they do not end in time.
+   */
   createSlot(pair: Pair, timeoutMs: number): Promise<void>;
-  dropSlot(pair: Pair): Promise<void>;
+  dropSlot(pair: Pair): Promise<boolean>;
 
   subscription(pair: Pair): Promise<SubscriptionState>;
   /** Creates the subscription on the existing slot, disabled: `enable` starts the copy. */
   createSubscription(pair: Pair): Promise<void>;
   enable(pair: Pair): Promise<void>;
+  /** Takes in what was added to the publication since; copies those tables. */
+  refresh(pair: Pair): Promise<void>;
   disable(pair: Pair): Promise<void>;
   /** Drops the subscription and leaves the slot to `dropSlot`, so that an unreachable source does not stop it. */
-  dropSubscription(pair: Pair): Promise<void>;
+  dropSubscription(pair: Pair): Promise<boolean>;
 
+  /** From now on each commit is flushed and confirmed at once: what a fence waits for comes in milliseconds. */
+  confirmAtOnce(pair: Pair): Promise<void>;
   /** Everything up to this LSN of the source has been applied and flushed on the target. */
   reached(pair: Pair, lsn: string): Promise<boolean>;
 }
