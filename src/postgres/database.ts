@@ -89,9 +89,7 @@ export class Database {
       return result;
     } catch (error) {
       // The error that led here is the one to report, whatever the rollback says.
-      await this.#query(sql`rollback`).catch(() => {
-        this.#spoiled = true;
-      });
+      await this.#query(sql`rollback`).catch(() => this.#abandon());
       throw error;
     } finally {
       this.#inTransaction = false;
@@ -118,6 +116,13 @@ export class Database {
     if (!client) return;
     if (this.#spoiled || this.#inTransaction || this.#binding.signal.aborted) await client.end().catch(() => {});
     else this.cluster.keep(this.name, client);
+  }
+
+  /** Leaves a session that cannot be used any more; the next statement opens another one. */
+  #abandon(): void {
+    const opening = this.#client;
+    this.#client = undefined;
+    void opening?.then((client) => client.end()).catch(() => {});
   }
 
   async #connected(): Promise<pg.Client> {
@@ -148,7 +153,8 @@ export class Database {
     this.#binding.signal.addEventListener('abort', cancel, { once: true });
     try {
       const settings = timeoutSettings(options);
-      if (settings.length > 0) await client.query(settings.map(([n, v]) => sql`set ${id(n)} = ${lit(v)}`.text).join('; '));
+      if (settings.length > 0)
+        await client.query(settings.map(([n, v]) => sql`set ${id(n)} = ${lit(v)}`.text).join('; '));
       try {
         return await client.query<Record<string, unknown>>(
           statement.values.length > 0
@@ -182,6 +188,7 @@ export class Database {
 function timeoutSettings(options: StatementOptions): readonly (readonly [string, string])[] {
   const settings: (readonly [string, string])[] = [];
   if (options.lockTimeoutMs !== undefined) settings.push(['lock_timeout', String(options.lockTimeoutMs)]);
-  if (options.statementTimeoutMs !== undefined) settings.push(['statement_timeout', String(options.statementTimeoutMs)]);
+  if (options.statementTimeoutMs !== undefined)
+    settings.push(['statement_timeout', String(options.statementTimeoutMs)]);
   return settings;
 }

@@ -1,8 +1,13 @@
 import * as z from 'zod';
-import type { BoundCluster } from './cluster.ts';
+import type { BoundCluster, Cluster } from './cluster.ts';
+import { DatabaseError } from './errors.ts';
 import { id, sql } from './sql.ts';
+import type { Sql } from './sql.ts';
 
 const SCHEMA = 'pgconvoy';
+
+/** Clusters whose ledger this process has seen: inside a write outage each round trip counts. */
+const seen = new WeakSet<Cluster>();
 
 export const LedgerEntry = z.object({
   kind: z.string(),
@@ -37,8 +42,7 @@ export class Ledger {
    * own change as the original.
    */
   async record(key: LedgerKey, before: unknown): Promise<void> {
-    await this.#ensure();
-    await this.#cluster.maintenance.run(
+    await this.#write(
       sql`insert into ${id(SCHEMA, 'ledger')} (kind, database, object, before)
           values (${key.kind}, ${key.database ?? ''}, ${key.object ?? ''}, ${JSON.stringify(before ?? null)}::jsonb)
           on conflict (kind, database, object) do nothing`,
@@ -47,8 +51,7 @@ export class Ledger {
 
   /** Replaces a note; for what is a state of ours (a deadline, a secret), not the original of something. */
   async replace(key: LedgerKey, before: unknown): Promise<void> {
-    await this.#ensure();
-    await this.#cluster.maintenance.run(
+    await this.#write(
       sql`insert into ${id(SCHEMA, 'ledger')} (kind, database, object, before)
           values (${key.kind}, ${key.database ?? ''}, ${key.object ?? ''}, ${JSON.stringify(before ?? null)}::jsonb)
           on conflict (kind, database, object) do update set before = excluded.before, at = clock_timestamp()`,
@@ -57,14 +60,15 @@ export class Ledger {
 
   /** All notes, or those of one kind and database. Oldest first. */
   async entries(kind?: string, database?: string): Promise<LedgerEntry[]> {
-    if (!(await this.exists())) return [];
-    return this.#cluster.maintenance.many(
-      LedgerEntry,
-      sql`select kind, database, object, before, at::text from ${id(SCHEMA, 'ledger')}
-           where (${kind ?? null}::text is null or kind = ${kind ?? null})
-             and (${database ?? null}::text is null or database = ${database ?? null})
-           order by at, kind, database, object`,
-    );
+    const read = () =>
+      this.#cluster.maintenance.many(
+        LedgerEntry,
+        sql`select kind, database, object, before, at::text from ${id(SCHEMA, 'ledger')}
+             where (${kind ?? null}::text is null or kind = ${kind ?? null})
+               and (${database ?? null}::text is null or database = ${database ?? null})
+             order by at, kind, database, object`,
+      );
+    return (await this.#ifThere(read)) ?? [];
   }
 
   async find(key: LedgerKey): Promise<LedgerEntry | undefined> {
@@ -74,11 +78,12 @@ export class Ledger {
 
   /** The change is taken back, or belongs to the operator now. */
   async forget(key: LedgerKey): Promise<void> {
-    if (!(await this.exists())) return;
-    await this.#cluster.maintenance.run(
-      sql`delete from ${id(SCHEMA, 'ledger')}
-           where kind = ${key.kind} and database = ${key.database ?? ''} and object = ${key.object ?? ''}`,
-    );
+    const remove = () =>
+      this.#cluster.maintenance.run(
+        sql`delete from ${id(SCHEMA, 'ledger')}
+             where kind = ${key.kind} and database = ${key.database ?? ''} and object = ${key.object ?? ''}`,
+      );
+    await this.#ifThere(remove);
   }
 
   async exists(): Promise<boolean> {
@@ -94,8 +99,29 @@ export class Ledger {
     await this.#cluster.maintenance.run(sql`drop schema if exists ${id(SCHEMA)} cascade`);
   }
 
+  /** Asks whether there is a ledger only until it was seen once; uninstall may have dropped it since. */
+  async #ifThere<T>(body: () => Promise<T>): Promise<T | undefined> {
+    const { cluster } = this.#cluster;
+    if (!seen.has(cluster)) {
+      if (!(await this.exists())) return undefined;
+      seen.add(cluster);
+    }
+    try {
+      return await body();
+    } catch (error) {
+      if (!isUndefinedTable(error)) throw error;
+      seen.delete(cluster);
+      return undefined;
+    }
+  }
+
+  async #write(statement: Sql): Promise<void> {
+    if ((await this.#ifThere(() => this.#cluster.maintenance.run(statement))) !== undefined) return;
+    await this.#ensure();
+    await this.#cluster.maintenance.run(statement);
+  }
+
   async #ensure(): Promise<void> {
-    if (await this.exists()) return;
     const database = this.#cluster.maintenance;
     await database.transaction(async () => {
       // Two lanes may come here at the same time; CREATE … IF NOT EXISTS alone races on the catalog.
@@ -112,3 +138,5 @@ export class Ledger {
     });
   }
 }
+
+const isUndefinedTable = (error: unknown): boolean => error instanceof DatabaseError && error.sqlstate === '42P01';

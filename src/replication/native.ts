@@ -164,7 +164,8 @@ async function dropSlot({ source, sourceCluster, targetCluster }: Pair): Promise
       }
     } catch (error) {
       // The walsender we have just ended needs a moment to leave the slot, and may be gone with it.
-      if (!(error instanceof DatabaseError && ['55006', '42704'].includes(error.sqlstate) && attempt < 100)) throw error;
+      if (!(error instanceof DatabaseError && ['55006', '42704'].includes(error.sqlstate) && attempt < 100))
+        throw error;
       await sleep(Math.min(20 * attempt, 200));
     }
   }
@@ -177,7 +178,11 @@ const SubscriptionOid = z.object({ oid: z.string() });
  * Slots of table copies are named pg_SUBSCRIPTION_sync_TABLE_SYSTEM: those in our database, made by our target, for a
  * subscription that is no more.
  */
-async function orphanedCopySlots({ source, sourceCluster, targetCluster }: Omit<Pair, 'target' | 'conninfo'>): Promise<string[]> {
+async function orphanedCopySlots({
+  source,
+  sourceCluster,
+  targetCluster,
+}: Omit<Pair, 'target' | 'conninfo'>): Promise<string[]> {
   const slots = await sourceCluster.maintenance.many(
     CopySlot,
     sql`select slot_name as name, substring(slot_name from '^pg_([0-9]+)_sync_') as subscription
