@@ -1,0 +1,40 @@
+import { PgconvoyError } from '../../errors.ts';
+import type { OperationContext } from '../../engine/operation.ts';
+import { libpqSslMode } from '../../postgres/programs.ts';
+import { replicationSecret } from './secret.ts';
+
+/**
+ * The connection string by which the target's workers reach a database of the source: the replication role, at the address
+ * that `source.fromTarget` gives, else at the one we use ourselves. Holds a password: never log it.
+ * @see https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-KEYWORD-VALUE
+ * @throws PgconvoyError where the replication role has not been made yet
+ */
+export async function replicationConninfo(
+  context: Pick<OperationContext, 'targetLedger' | 'sourceCluster' | 'settings'>,
+  database: string,
+): Promise<string> {
+  const { fromTarget } = context.settings.source;
+  const { address } = context.sourceCluster.cluster;
+  const password = await replicationSecret(context);
+  if (password === undefined) {
+    throw new PgconvoyError(`target: the password of the replication role "${context.settings.replication.role}" is not there`, {
+      hint: 'Run `pgconvoy setup`: it makes the role on the source and keeps its password in the target’s ledger.',
+    });
+  }
+  return conninfo({
+    host: fromTarget.host ?? address.host,
+    port: String(fromTarget.port ?? address.port),
+    sslmode: fromTarget.sslmode ?? libpqSslMode(address),
+    dbname: database,
+    user: context.settings.replication.role,
+    password,
+    connect_timeout: '10',
+  });
+}
+
+/** Values in single quotes, with \ before each ' and \. */
+function conninfo(words: Readonly<Record<string, string>>): string {
+  return Object.entries(words)
+    .map(([name, value]) => `${name}='${value.replaceAll(/['\\]/g, (sign) => `\\${sign}`)}'`)
+    .join(' ');
+}
