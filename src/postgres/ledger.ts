@@ -117,11 +117,12 @@ export class Ledger {
 
   async #write(statement: Sql): Promise<void> {
     if ((await this.#ifThere(() => this.#cluster.maintenance.run(statement))) !== undefined) return;
-    await this.#ensure();
+    await this.prepare();
     await this.#cluster.maintenance.run(statement);
   }
 
-  async #ensure(): Promise<void> {
+  /** Makes the ledger where there is none; the first note does it too, unless that is written inside a transaction. */
+  async prepare(): Promise<void> {
     const database = this.#cluster.maintenance;
     await database.transaction(async () => {
       // Two lanes may come here at the same time; CREATE … IF NOT EXISTS alone races on the catalog.

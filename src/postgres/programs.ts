@@ -68,15 +68,19 @@ export function createPrograms(options: { readonly bin?: string | undefined } = 
     async sectionSql(file, section, signal) {
       const { bin } = await version();
       try {
-        const { stdout } = await execa(join(bin, 'pg_restore'), [`--section=${section}`, '--verbose', '--file=-', file], {
-          env: plainEnvironment(),
-          extendEnv: false,
-          stdin: 'ignore',
-          stderr: 'pipe',
-          stripFinalNewline: false,
-          maxBuffer: MOST_OUTPUT_BYTES,
-          cancelSignal: signal,
-        });
+        const { stdout } = await execa(
+          join(bin, 'pg_restore'),
+          [`--section=${section}`, '--verbose', '--file=-', file],
+          {
+            env: plainEnvironment(),
+            extendEnv: false,
+            stdin: 'ignore',
+            stderr: 'pipe',
+            stripFinalNewline: false,
+            maxBuffer: MOST_OUTPUT_BYTES,
+            cancelSignal: signal,
+          },
+        );
         return stdout;
       } catch (error) {
         signal.throwIfAborted();
@@ -112,7 +116,9 @@ const newestFirst = (one: ProgramVersion, other: ProgramVersion): number =>
 
 async function usualFolders(): Promise<string[]> {
   const under = async (parent: string, pattern: RegExp, rest: string) =>
-    (await readdir(parent).catch(() => [])).filter((name) => pattern.test(name)).map((name) => join(parent, name, rest));
+    (await readdir(parent).catch(() => []))
+      .filter((name) => pattern.test(name))
+      .map((name) => join(parent, name, rest));
   const named = Object.entries(process.env).filter(([name, value]) => /^PGCONVOY_PG\d+_BIN$/.test(name) && value);
   const folders = [
     ...named.map(([, value]) => value!),
@@ -191,7 +197,10 @@ function dumpError(error: unknown, programs: ProgramVersion, place: string): Pgc
     });
   }
   if (/connection to server|could not connect|terminating connection|server closed the connection/.test(said)) {
-    return new UnreachableError(message, { hint: 'See that the server is up and reachable from this machine.', cause: error });
+    return new UnreachableError(message, {
+      hint: 'See that the server is up and reachable from this machine.',
+      cause: error,
+    });
   }
   return new PgconvoyError(message, {
     hint: 'Mend the cause that pg_dump names (a privilege, an object that is broken), then retry the step.',
@@ -203,6 +212,11 @@ function dumpError(error: unknown, programs: ProgramVersion, place: string): Pgc
 function lastLines(error: unknown): string {
   const { stderr: output } = error as { readonly stderr?: unknown };
   const stderr = typeof output === 'string' ? output.trim() : '';
-  if (stderr !== '') return stderr.split('\n').slice(-4).join(' | ').replaceAll(/pg_(?:dump|restore): (?:error: )?/g, '');
+  if (stderr !== '')
+    return stderr
+      .split('\n')
+      .slice(-4)
+      .join(' | ')
+      .replaceAll(/pg_(?:dump|restore): (?:error: )?/g, '');
   return error instanceof ExecaError ? error.shortMessage : String(error);
 }

@@ -7,7 +7,11 @@ const ITERATIONS = 4_096;
  * would need SASLprep first.
  * @see https://www.postgresql.org/docs/current/catalog-pg-authid.html
  */
-export function scramVerifier(password: string, salt: Buffer = randomBytes(16), iterations: number = ITERATIONS): string {
+export function scramVerifier(
+  password: string,
+  salt: Buffer = randomBytes(16),
+  iterations: number = ITERATIONS,
+): string {
   const salted = pbkdf2Sync(password, salt, iterations, 32, 'sha256');
   const clientKey = createHmac('sha256', salted).update('Client Key').digest();
   const storedKey = createHash('sha256').update(clientKey).digest('base64');

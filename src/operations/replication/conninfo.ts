@@ -1,5 +1,6 @@
 import { PgconvoyError } from '../../errors.ts';
 import type { OperationContext } from '../../engine/operation.ts';
+import { conninfo } from '../../postgres/conninfo.ts';
 import { libpqSslMode } from '../../postgres/programs.ts';
 import { replicationSecret } from './secret.ts';
 
@@ -17,24 +18,20 @@ export async function replicationConninfo(
   const { address } = context.sourceCluster.cluster;
   const password = await replicationSecret(context);
   if (password === undefined) {
-    throw new PgconvoyError(`target: the password of the replication role "${context.settings.replication.role}" is not there`, {
-      hint: 'Run `pgconvoy setup`: it makes the role on the source and keeps its password in the target’s ledger.',
-    });
+    throw new PgconvoyError(
+      `target: the password of the replication role "${context.settings.replication.role}" is not there`,
+      {
+        hint: 'Run `pgconvoy setup`: it makes the role on the source and keeps its password in the target’s ledger.',
+      },
+    );
   }
   return conninfo({
     host: fromTarget.host ?? address.host,
-    port: String(fromTarget.port ?? address.port),
+    port: fromTarget.port ?? address.port,
     sslmode: fromTarget.sslmode ?? libpqSslMode(address),
     dbname: database,
     user: context.settings.replication.role,
     password,
-    connect_timeout: '10',
+    connect_timeout: 10,
   });
-}
-
-/** Values in single quotes, with \ before each ' and \. */
-function conninfo(words: Readonly<Record<string, string>>): string {
-  return Object.entries(words)
-    .map(([name, value]) => `${name}='${value.replaceAll(/['\\]/g, (sign) => `\\${sign}`)}'`)
-    .join(' ');
 }

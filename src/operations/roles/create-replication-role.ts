@@ -2,10 +2,10 @@ import { randomBytes } from 'node:crypto';
 import * as z from 'zod';
 import { defineOperation, holds, lacks } from '../../engine/operation.ts';
 import type { OperationContext } from '../../engine/operation.ts';
+import { inSecrecy } from '../../postgres/secrecy.ts';
 import { isVerifierOf, scramVerifier } from '../../postgres/scram.ts';
 import { fragment, id, lit, sql } from '../../postgres/sql.ts';
 import { offers } from '../../postgres/versions.ts';
-import { withoutStatementLog } from '../../postgres/without-statement-log.ts';
 import { replicationSecret, secretKey } from '../replication/secret.ts';
 
 const Role = z.object({
@@ -47,15 +47,16 @@ export const createReplicationRole = defineOperation({
   async apply(context) {
     const { source, target, targetLedger, settings, sourceCluster } = context;
     const role = settings.replication.role;
-    await withoutStatementLog(target, () =>
-      targetLedger.record(secretKey(role), { password: randomBytes(24).toString('base64url') }),
-    );
+    const fresh = randomBytes(24).toString('base64url');
+    await targetLedger.prepare();
+    await inSecrecy(target, [fresh], () => targetLedger.record(secretKey(role), { password: fresh }));
     const password = (await replicationSecret(context))!;
+    const verifier = scramVerifier(password);
     const verb = (await existing(context)) ? fragment`alter` : fragment`create`;
-    await withoutStatementLog(source, () =>
+    await inSecrecy(source, [verifier], () =>
       source.run(
         sql`${verb} role ${id(role)} with login replication bypassrls inherit nosuperuser nocreatedb nocreaterole
-              connection limit -1 valid until 'infinity' password ${lit(scramVerifier(password))}`,
+              connection limit -1 valid until 'infinity' password ${lit(verifier)}`,
       ),
     );
     const { major } = await sourceCluster.facts();
@@ -68,7 +69,10 @@ export const createReplicationRole = defineOperation({
     const exists = await existing(context);
     if (exists) {
       // Privileges that somebody gave it, or that the lane of a database left behind, would keep it from being dropped.
-      for (const { database } of await source.many(z.object({ database: z.string() }), databasesWithPrivilegesOf(role))) {
+      for (const { database } of await source.many(
+        z.object({ database: z.string() }),
+        databasesWithPrivilegesOf(role),
+      )) {
         await sourceCluster.database(database).run(sql`drop owned by ${id(role)}`);
       }
       await source.run(sql`drop role ${id(role)}`);

@@ -61,7 +61,11 @@ test('the target reaches a database of an odd name by the conninfo', async () =>
 test('the password is in no log of either server', async () => {
   const password = (await replicationSecret(pair.context(undefined)))!;
   expect(password.length).toBeGreaterThan(20);
-  const [verifier] = await pair.query('source', 'postgres', `select rolpassword from pg_authid where rolname = '${role()}'`);
+  const [verifier] = await pair.query(
+    'source',
+    'postgres',
+    `select rolpassword from pg_authid where rolname = '${role()}'`,
+  );
   await pair.query('target', 'postgres', `select 'the log is written'`);
   // dblink above is the test's own; everything before is ours.
   const ours = target.log().split('dblink')[0]!;
