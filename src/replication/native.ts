@@ -302,13 +302,11 @@ function secretsOf(conninfo: string): string[] {
 
 function explained(error: unknown, database: string): unknown {
   if (!(error instanceof DatabaseError)) return error;
-  if (/could not connect to the publisher|connection to server/.test(error.message)) {
-    return new UnreachableError(`The target server cannot reach the source: ${error.message}`, {
-      hint: `See source.fromTarget in the configuration, and that the source's pg_hba.conf lets the replication role into database "${database}" from the target's address.`,
-      disposition: error.disposition,
-    });
-  }
-  return error;
+  if (!error.sqlstate.startsWith('08') && !/could not connect to the publisher/.test(error.message)) return error;
+  return new UnreachableError(`The target server cannot reach the source: ${error.message}`, {
+    hint: `See source.fromTarget in the configuration, and that the source's pg_hba.conf lets the replication role into database "${database}" from the target's address.`,
+    disposition: error.disposition,
+  });
 }
 
 async function alter({ target }: Pair, what: 'enable' | 'disable' | 'refresh publication'): Promise<void> {

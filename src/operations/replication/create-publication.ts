@@ -1,0 +1,77 @@
+import * as z from 'zod';
+import { PgconvoyError } from '../../errors.ts';
+import { defineOperation, holds, lacks } from '../../engine/operation.ts';
+import type { OperationContext } from '../../engine/operation.ts';
+import { UserTable, isReplicated, userTables } from '../../postgres/catalog/tables.ts';
+import { DatabaseError } from '../../postgres/errors.ts';
+import { id } from '../../postgres/sql.ts';
+import type { TableName } from '../../replication/engine.ts';
+import { waitsFor } from './locked-tables.ts';
+import { pairOf } from './pair.ts';
+
+type Missing = { readonly change: 'create' } | ({ readonly change: 'add' | 'remove' } & TableName);
+
+/**
+ * Our publication on the source names each table that carries rows: partitions instead of their roots, no unlogged tables.
+ * The names are listed, since FOR ALL TABLES would break UPDATE on every new table that has no replica identity.
+ * @see https://www.postgresql.org/docs/current/sql-createpublication.html
+ */
+export const createPublication = defineOperation({
+  name: 'create-publication',
+  title: 'Every table is published',
+  scope: 'database',
+  input: z.strictObject({}),
+  output: z.strictObject({ tables: z.int() }),
+
+  async check(context) {
+    const [tables, published] = await Promise.all([
+      replicatedTables(context),
+      context.engine.publishedTables(pairOf(context)),
+    ]);
+    const missing: Missing[] = published ? [] : [{ change: 'create' }];
+    for (const { schema, name } of without(tables, published ?? [])) missing.push({ change: 'add', schema, name });
+    for (const { schema, name } of without(published ?? [], tables)) missing.push({ change: 'remove', schema, name });
+    return missing.length > 0 ? lacks(missing) : holds({ tables: tables.length });
+  },
+
+  async apply(context, missing) {
+    const { engine, settings, source, log, signal } = context;
+    const tables = await replicatedTables(context);
+    refuseWithoutIdentity(source.name, tables);
+    try {
+      await engine.publish(pairOf(context), tables, settings.deadlines.lockTimeout);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!(error instanceof DatabaseError && error.sqlstate === '55P03')) throw error;
+      throw await waitsFor(source, tables, `publishing the tables of database "${source.name}"`, error);
+    }
+    log.info({ changes: missing.length }, 'publication changed');
+  },
+
+  undo: (context: OperationContext) => context.engine.unpublish(pairOf(context)),
+});
+
+async function replicatedTables({ source }: Pick<OperationContext, 'source'>): Promise<UserTable[]> {
+  return (await source.many(UserTable, userTables())).filter(isReplicated);
+}
+
+const keyOf = ({ schema, name }: TableName) => JSON.stringify([schema, name]);
+
+function without(tables: readonly TableName[], others: readonly TableName[]): TableName[] {
+  const known = new Set(others.map(keyOf));
+  return tables.filter((table) => !known.has(keyOf(table)));
+}
+
+/** Publishing such a table would at once break the application: each UPDATE and DELETE on it fails. */
+function refuseWithoutIdentity(database: string, tables: readonly UserTable[]): void {
+  const without = tables.filter((table) => table.identity !== 'f' && table.identityIndex === null);
+  if (without.length === 0) return;
+  const names = without.slice(0, 5).map(({ schema, name }) => id(schema, name).text);
+  const more = without.length > 5 ? ` and ${without.length - 5} more` : '';
+  throw new PgconvoyError(
+    `source, database "${database}": ${names.join(', ')}${more} cannot be published, because there is no replica identity: UPDATE and DELETE would fail`,
+    {
+      hint: `Run \`pgconvoy fix\`, or on the source: ALTER TABLE ${names[0]} REPLICA IDENTITY FULL; then retry the step.`,
+    },
+  );
+}

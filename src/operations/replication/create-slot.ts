@@ -1,0 +1,73 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import * as z from 'zod';
+import { defineOperation, holds, lacks } from '../../engine/operation.ts';
+import type { OperationContext } from '../../engine/operation.ts';
+import { WriteTransaction, describeTransaction, writeTransactions } from '../../postgres/catalog/transactions.ts';
+import { slotName } from '../../replication/names.ts';
+import { openedDatabase, refuseWhenOpened } from '../cutover/opened.ts';
+import { pairOf } from './pair.ts';
+
+/** How often the note says who is waited for, milliseconds. */
+const LOOK_MS = 1_000;
+
+interface Missing {
+  readonly slot: string;
+  /** Why the slot that is there is of no use. */
+  readonly lost: string | undefined;
+}
+
+/**
+ * The slot that keeps the source's WAL for this database from here on. A subscription from before a new slot would miss what
+ * happened in between, so it goes, and the database is copied anew.
+ * @see https://www.postgresql.org/docs/current/logicaldecoding-explanation.html#LOGICALDECODING-REPLICATION-SLOTS
+ */
+export const createSlot = defineOperation({
+  name: 'create-slot',
+  title: 'The source keeps every change for the target',
+  scope: 'database',
+  queue: 'copy',
+  input: z.strictObject({}),
+  output: z.strictObject({ slot: z.string() }),
+
+  async check(context) {
+    const name = slotName(context.source.name);
+    const slot = await context.engine.slot(pairOf(context));
+    if (slot.exists && slot.lost === undefined) return holds({ slot: name });
+    // After the cutover the slot is gone for good.
+    if (!slot.exists && (await openedDatabase(context))) return holds({ slot: name });
+    return lacks<Missing>([{ slot: name, lost: slot.lost }]);
+  },
+
+  async apply(context, [missing]) {
+    const { engine, settings, log } = context;
+    const pair = pairOf(context);
+    await refuseWhenOpened(context, 'a new copy');
+    if (missing?.lost !== undefined) log.warn({ lost: missing.lost }, 'the slot is lost: the database is copied anew');
+    if (await engine.dropSubscription(pair))
+      log.warn('a subscription without a slot is dropped: the database is copied anew');
+    if (missing?.lost !== undefined) await engine.dropSlot(pair);
+    await sayingWhoIsWaitedFor(context, engine.createSlot(pair, settings.deadlines.slot));
+  },
+
+  undo: (context: OperationContext) => context.engine.dropSlot(pairOf(context)),
+});
+
+/** A slot waits for all write transactions of the cluster, which may take long: the note names the oldest. */
+async function sayingWhoIsWaitedFor(context: OperationContext, creating: Promise<void>): Promise<void> {
+  const { sourceCluster, progress, settings } = context;
+  const started = Date.now();
+  const done = creating.then(
+    () => true,
+    () => true,
+  );
+  while (!(await Promise.race([done, sleep(LOOK_MS, false, { ref: false })]))) {
+    const [oldest] = await sourceCluster.maintenance.many(WriteTransaction, writeTransactions()).catch(() => []);
+    progress({
+      done: Date.now() - started,
+      total: settings.deadlines.slot,
+      unit: 'milliseconds',
+      ...(oldest ? { note: `waiting for ${describeTransaction(oldest)}` } : {}),
+    });
+  }
+  await creating;
+}

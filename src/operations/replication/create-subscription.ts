@@ -1,0 +1,37 @@
+import * as z from 'zod';
+import { defineOperation, holds, lacks } from '../../engine/operation.ts';
+import type { OperationContext } from '../../engine/operation.ts';
+import { subscriptionName } from '../../replication/names.ts';
+import { openedDatabase, refuseWhenOpened } from '../cutover/opened.ts';
+import { refuseWithoutSlot } from './lost-slot.ts';
+import { pairOf } from './pair.ts';
+
+/**
+ * The target's subscription on the slot, still disabled: copy-tables starts it.
+ * @see https://www.postgresql.org/docs/current/sql-createsubscription.html
+ */
+export const createSubscription = defineOperation({
+  name: 'create-subscription',
+  title: 'The target subscribes to the source',
+  scope: 'database',
+  queue: 'copy',
+  input: z.strictObject({}),
+  output: z.strictObject({ subscription: z.string() }),
+
+  async check(context) {
+    const subscription = subscriptionName(context.source.name);
+    const { exists } = await context.engine.subscription(pairOf(context));
+    // After the cutover the subscription is gone for good.
+    if (!exists && !(await openedDatabase(context))) return lacks([{ subscription }]);
+    if (exists) await refuseWithoutSlot(context);
+    return holds({ subscription });
+  },
+
+  async apply(context) {
+    await refuseWhenOpened(context, 'a new copy');
+    await refuseWithoutSlot(context);
+    await context.engine.createSubscription(pairOf(context));
+  },
+
+  undo: (context: OperationContext) => context.engine.dropSubscription(pairOf(context)),
+});
