@@ -116,6 +116,8 @@ export interface RunLine {
   readonly createdAt: number;
   readonly finishedAt?: number;
   readonly databases: number;
+  /** Of a run that takes a cancelled one back. */
+  readonly undoes?: string;
 }
 
 export interface RunView {
@@ -148,6 +150,8 @@ export interface RunView {
 }
 
 export interface LogLine {
+  /** Milliseconds since 1970. */
+  readonly at: number;
   readonly step: string;
   readonly database: string | undefined;
   readonly text: string;

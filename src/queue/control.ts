@@ -1,0 +1,280 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Config } from '../config/schema.ts';
+import type { Workflow } from '../engine/workflow.ts';
+import { ExitCode, PgconvoyError } from '../errors.ts';
+import { reach } from './connection.ts';
+import { clearCancel, readApproval, readControl, writeApproval, writeCancel, writeUndoneBy } from './control-record.ts';
+import { finishOf, readJobs } from './job-state.ts';
+import type { JobFields } from './job-state.ts';
+import { addStage } from './lanes.ts';
+import { gateId, progressOf, setBudgets } from './queues.ts';
+import type { Queues, RunData } from './queues.ts';
+import { placesOf, readRun } from './read-run.ts';
+import { stagesOfRun } from './run-plan.ts';
+import { activeRuns, addRun, refuseConflicts, runData, runJob, withRunsLocked } from './runs.ts';
+import type { RunSummary, RunView, StepName } from './types.ts';
+
+/** What the commands that steer runs need beside the queues. */
+export interface Steering {
+  readonly workflows: readonly Workflow[];
+  /** Who does it, as `user@host`. */
+  readonly by: string;
+  /** Of pgconvoy. */
+  readonly version: string;
+  readonly budgets: Config['budgets'];
+}
+
+export interface CancelResult {
+  /** Who had cancelled it before; undefined when it was us. */
+  readonly already?: string;
+  /** Steps that were running; their workers stop them within a second or two. */
+  readonly stopping: readonly StepName[];
+  /** The run that takes back what must not stay; it begins when the last step has stopped. */
+  readonly undoneBy?: string;
+}
+
+/**
+ * Cancels a run: running steps are stopped, those that have not begun do not begin. Where the workflow says what a cancel
+ * takes back, a run for that is enqueued; it begins when nothing of the cancelled run is active any more. Cancelling
+ * again completes a cancel that was interrupted.
+ * @throws PgconvoyError when there is no such run or it has ended.
+ */
+export async function cancelRun(queues: Queues, id: string, steering: Steering): Promise<CancelResult> {
+  return reach(queues, async () => {
+    const run = await readRun(queues, id);
+    if (run.state === 'completed') {
+      throw new PgconvoyError(`Run ${id} is completed: there is nothing to cancel.`, { hint: `pgconvoy status ${id} shows what it did.`, exitCode: ExitCode.usage });
+    }
+    const first = await writeCancel(queues, id, steering.by);
+    const { data } = await runJob(queues, id);
+    const workflow = steering.workflows.find((one) => one.name === data.workflow);
+    const undoneBy = data.part === 'rows' && workflow?.onCancel?.length ? await takeBack(queues, id, data, workflow, steering) : undefined;
+    const stopping = stepsOf(await readRun(queues, id)).filter((step) => step.state === 'active');
+    return {
+      ...(first || run.cancel === undefined ? {} : { already: run.cancel.by }),
+      stopping: stopping.map(nameOf),
+      ...(undoneBy === undefined ? {} : { undoneBy }),
+    };
+  });
+}
+
+async function takeBack(queues: Queues, id: string, data: RunData, workflow: Workflow, steering: Steering): Promise<string> {
+  return withRunsLocked(queues, async () => {
+    const undoneBy = (await readControl(queues, id)).undoneBy ?? (await freeUndoId(queues, id));
+    // Written first: from here on the run cannot be resumed, even when we die before the next line.
+    await writeUndoneBy(queues, id, undoneBy);
+    const request = { workflow, databases: data.databases, options: data.options, by: steering.by, version: steering.version };
+    await setBudgets(queues, steering.budgets);
+    await addRun(queues, undoneBy, runData(request, 'onCancel', id));
+    return undoneBy;
+  });
+}
+
+/** A run may be cancelled, resumed, and cancelled again. */
+async function freeUndoId(queues: Queues, id: string): Promise<string> {
+  for (let number = 1; ; number += 1) {
+    const undoId = number === 1 ? `${id}-undo` : `${id}-undo-${number}`;
+    if ((await queues.redis.exists(queues.run.toKey(undoId))) === 0) return undoId;
+  }
+}
+
+export interface RetryResult {
+  /** Failed steps that are tried again, with a whole series of attempts. Empty: nothing had failed. */
+  readonly retried: readonly StepName[];
+  /** Steps that somebody had removed from the queue and that are put back. */
+  readonly restored: readonly StepName[];
+  /** Whether the run itself had failed and goes on. */
+  readonly run: boolean;
+}
+
+/**
+ * Goes on with a cancelled run where it was: what was cancelled or failed is tried again, what succeeded is not repeated.
+ * @throws PgconvoyError when it is not cancelled, is still stopping, was taken back, or another run works on its databases.
+ */
+export async function resumeRun(queues: Queues, id: string, steering: Steering): Promise<RetryResult> {
+  return reach(queues, () =>
+    withRunsLocked(queues, async () => {
+      const run = await readRun(queues, id);
+      const job = await runJob(queues, id);
+      await refuseResume(queues, run);
+      await refuseConflicts(queues, job.data, id);
+      await setBudgets(queues, steering.budgets);
+      await clearCancel(queues, id);
+      return tryAgain(queues, id, steering, {});
+    }),
+  );
+}
+
+async function refuseResume(queues: Queues, run: RunView): Promise<void> {
+  const refuse = (message: string, hint: string) => new PgconvoyError(message, { hint, exitCode: ExitCode.usage });
+  if (!run.cancel) {
+    throw refuse(`Run ${run.id} is not cancelled, it is ${describe(run)}.`, `pgconvoy status ${run.id} shows it; pgconvoy retry ${run.id} tries failed steps again.`);
+  }
+  if ((await activeRuns(queues)).has(run.id)) {
+    throw refuse(`Run ${run.id} is still being cancelled: a step has not stopped yet.`, `Try again in a moment; pgconvoy status ${run.id} shows the step.`);
+  }
+  if (run.undoneBy === undefined) return;
+  const [undo] = await readJobs(queues, [{ queue: 'run', id: run.undoneBy }]);
+  if (!undo?.exists) {
+    throw refuse(`The cancel of run ${run.id} was interrupted.`, `Complete it with pgconvoy cancel ${run.id}, then resume.`);
+  }
+  const finish = finishOf(undo);
+  if (finish === undefined) {
+    throw refuse(`Run ${run.undoneBy} is still taking back what ${run.id} has done.`, `See it with pgconvoy status ${run.undoneBy}, and resume when it is completed.`);
+  }
+  if (finish === 'failed' || changedAnything(undo)) {
+    throw refuse(
+      `Run ${run.undoneBy} has taken back some of what ${run.id} had done: its later steps cannot go on from there.`,
+      `Start a new run (pgconvoy ${run.workflow}): it finds what is done and does the rest.`,
+    );
+  }
+}
+
+const changedAnything = (undo: JobFields): boolean => undo.returnvalue !== null && (JSON.parse(undo.returnvalue) as RunSummary).changed > 0;
+
+/**
+ * Tries what has failed again; what succeeded is not repeated.
+ * @throws PgconvoyError when the run is cancelled or ended, or the filter names no step of it.
+ */
+export async function retrySteps(
+  queues: Queues,
+  id: string,
+  steering: Steering,
+  filter: { readonly database?: string; readonly step?: string } = {},
+): Promise<RetryResult> {
+  return reach(queues, async () => {
+    const run = await readRun(queues, id);
+    if (run.cancel) {
+      throw new PgconvoyError(`Run ${id} is cancelled.`, { hint: `pgconvoy resume ${id} goes on with it.`, exitCode: ExitCode.usage });
+    }
+    requireMatch(run, filter);
+    if (run.state === 'completed') return { retried: [], restored: [], run: false };
+    await setBudgets(queues, steering.budgets);
+    if (run.state !== 'failed') return tryAgain(queues, id, steering, filter);
+    // A failed run holds its databases no longer.
+    return withRunsLocked(queues, async () => {
+      await refuseConflicts(queues, (await runJob(queues, id)).data, id);
+      return tryAgain(queues, id, steering, filter);
+    });
+  });
+}
+
+function requireMatch(run: RunView, { database, step }: { readonly database?: string; readonly step?: string }): void {
+  const steps = stepsOf(run);
+  const named = steps.filter((one) => (database === undefined || one.database === database) && (step === undefined || one.key === step || one.operation === step));
+  if (named.length > 0 || (database === undefined && step === undefined)) return;
+  const what = [step === undefined ? undefined : `step "${step}"`, database === undefined ? undefined : `database "${database}"`].filter(Boolean).join(' of ');
+  throw new PgconvoyError(`Run ${run.id} has no ${what}.`, { hint: `pgconvoy status ${run.id} shows its databases and steps.`, exitCode: ExitCode.usage });
+}
+
+async function tryAgain(
+  queues: Queues,
+  id: string,
+  steering: Steering,
+  { database, step }: { readonly database?: string; readonly step?: string },
+): Promise<RetryResult> {
+  const job = await runJob(queues, id);
+  const restored = await putBack(queues, id, steering);
+  const places = placesOf(id, job.data).filter((place) => place.stage <= (progressOf(job).added ?? -1) + 1);
+  const chosen = places.filter(
+    (place) => (database === undefined || place.database?.name === database) && (step === undefined || place.step.key === step || place.step.operation === step),
+  );
+  const jobs = await readJobs(
+    queues,
+    chosen.map((place) => ({ queue: place.step.queue, id: place.id })),
+  );
+  const retried: StepName[] = [];
+  for (const [index, place] of chosen.entries()) {
+    if (finishOf(jobs[index]!) !== 'failed') continue;
+    const failed = await queues[place.step.queue].getJob(place.id);
+    await failed?.retry('failed', { resetAttemptsMade: true });
+    retried.push({ key: place.step.key, database: place.database?.name });
+  }
+  const failedRun = await job.isFailed();
+  if (failedRun) await job.retry('failed', { resetAttemptsMade: true });
+  return { retried, restored, run: failedRun };
+}
+
+/** Adds the lanes that lack a step again: ids are the same, so only what is missing comes back. */
+async function putBack(queues: Queues, id: string, steering: Steering): Promise<readonly StepName[]> {
+  const job = await runJob(queues, id);
+  const added = progressOf(job).added ?? -1;
+  const places = placesOf(id, job.data).filter((place) => place.stage <= added);
+  const jobs = await readJobs(
+    queues,
+    places.map((place) => ({ queue: place.step.queue, id: place.id })),
+  );
+  const gone = places.filter((_, index) => !jobs[index]?.exists);
+  const gates = await goneGates(queues, id, job.data, added);
+  if (gone.length === 0 && gates.length === 0) return [];
+  const stages = stagesOfRun(id, job.data, steering.workflows);
+  for (const index of new Set([...gone.map((place) => place.stage), ...gates])) {
+    const lanes = new Map(gone.filter((place) => place.stage === index).map((place) => [place.database?.oid, place.database]));
+    await addStage(queues, id, job.data, stages[index]!, [...lanes.values()]);
+  }
+  return gone.map((place) => ({ key: place.step.key, database: place.database?.name }));
+}
+
+async function goneGates(queues: Queues, id: string, data: RunData, added: number): Promise<readonly number[]> {
+  const gates = data.stages.flatMap((stage, index) => (stage.kind === 'gate' && index <= added ? [index] : []));
+  const jobs = await readJobs(
+    queues,
+    gates.map((index) => ({ queue: 'gate', id: gateId(id, index) })),
+  );
+  return gates.filter((_, position) => !jobs[position]?.exists);
+}
+
+/**
+ * Lets a run pass the gate it waits at, and returns the gate's title.
+ * @throws PgconvoyError when it waits at none: not yet, already approved (by whom and when), cancelled, ended.
+ */
+export async function approveRun(queues: Queues, id: string, by: string): Promise<{ readonly title: string }> {
+  return reach(queues, async () => {
+    const run = await readRun(queues, id);
+    const refuse = (message: string, hint: string) => new PgconvoyError(message, { hint, exitCode: ExitCode.usage });
+    if (run.cancel) throw refuse(`Run ${id} is cancelled.`, `pgconvoy resume ${id} goes on with it; then approve.`);
+    const gate = run.stages.find((stage) => stage.kind === 'gate' && stage.state === 'waiting-approval');
+    if (gate && (await writeApproval(queues, id, gate.index, by))) {
+      await release(queues, id, gate.index);
+      return { title: gate.title };
+    }
+    const approved = run.stages.findLast((stage) => stage.kind === 'gate' && stage.approval !== undefined);
+    // Whoever approved it may have died before the next line.
+    if (approved) await release(queues, id, approved.index);
+    const next = run.stages.find((stage) => stage.kind === 'gate' && stage.state === 'pending');
+    if (next) {
+      throw refuse(
+        `Run ${id} does not wait for an approval yet: it is ${describe(run)}, and "${next.title}" comes later.`,
+        `pgconvoy status ${id} --watch shows when it waits.`,
+      );
+    }
+    const approval = approved && (approved.approval ?? (await readApproval(queues, id, approved.index)));
+    if (approved && approval) {
+      throw refuse(`"${approved.title}" of run ${id} is already approved, by ${approval.by} at ${new Date(approval.at).toISOString()}.`, `pgconvoy status ${id} shows how it goes on.`);
+    }
+    throw refuse(`Run ${id} waits for no approval: it is ${describe(run)}.`, `pgconvoy status ${id} shows it.`);
+  });
+}
+
+/** The gate's job may be on its way back to its place; it looks for the approval itself then. */
+async function release(queues: Queues, id: string, stage: number): Promise<void> {
+  const gate = await queues.gate.getJob(gateId(id, stage));
+  if (await gate?.isDelayed()) await gate?.promote().catch(() => undefined);
+}
+
+/**
+ * Waits until nothing of a cancelled run is active.
+ * @returns false when it still is after the deadline (milliseconds).
+ */
+export async function untilStopped(queues: Queues, id: string, deadline: number): Promise<boolean> {
+  const end = Date.now() + deadline;
+  while ((await reach(queues, () => activeRuns(queues))).has(id)) {
+    if (Date.now() > end) return false;
+    await sleep(200);
+  }
+  return true;
+}
+
+const stepsOf = (run: RunView) => run.stages.flatMap((stage) => stage.steps);
+const nameOf = (step: StepName): StepName => ({ key: step.key, database: step.database });
+const describe = (run: RunView): string => (run.state === 'failed-steps' ? 'held up by failed steps' : run.state.replace('-', ' for '));

@@ -1,0 +1,64 @@
+import type { FlowJob } from 'bullmq';
+import type { PlannedStep, SelectedDatabase, Stage } from '../engine/plan.ts';
+import { gateId, jobOptions, lanesOf, stepId } from './queues.ts';
+import type { Queues, RunData, StepData } from './queues.ts';
+
+/** Lanes in one round trip: 50 lanes of 12 steps keep the event loop busy for less than 100 ms. */
+const BATCH = 50;
+/** A gate is a job nobody's turn ever comes to; should it come, the gate puts itself back. */
+export const GATE_DELAY_MS = 365 * 24 * 3_600_000;
+export const DEFAULT_ATTEMPTS = 5;
+
+/**
+ * Adds the lanes of a stage (or its gate) as children of the run. Ids are the same each time, so adding again leaves alone
+ * what is there, counts what is completed, and puts back what was removed.
+ */
+export async function addStage(
+  queues: Queues,
+  run: string,
+  data: RunData,
+  stage: Stage,
+  lanes: readonly (SelectedDatabase | undefined)[] = lanesOf({ ...stage, steps: [] }, data.databases),
+): Promise<void> {
+  if (stage.kind === 'gate') {
+    const parent = { id: run, queue: queues.run.qualifiedName };
+    const opts = { ...jobOptions, jobId: gateId(run, stage.index), delay: GATE_DELAY_MS, parent, attempts: 10, backoff: { type: 'steady' } };
+    await queues.gate.add('approval', { run, workflow: data.workflow, stage: stage.index }, opts);
+    return;
+  }
+  for (let start = 0; start < lanes.length; start += BATCH) {
+    const batch = lanes.slice(start, start + BATCH);
+    await queues.flow.addBulk(batch.map((database) => lane(queues, run, data.workflow, stage.index, stage.steps, database)));
+  }
+}
+
+/** A chain: the deepest child runs first, the last step has the run as its parent. */
+function lane(
+  queues: Queues,
+  run: string,
+  workflow: string,
+  stage: number,
+  steps: readonly PlannedStep[],
+  database: SelectedDatabase | undefined,
+): FlowJob {
+  let chain: FlowJob | undefined;
+  for (const [position, step] of steps.entries()) {
+    const data: StepData = { run, workflow, stage, step: step.key, ...(database ? { database } : {}) };
+    chain = {
+      name: step.key,
+      queueName: step.queue,
+      data,
+      opts: {
+        ...jobOptions,
+        jobId: stepId(run, stage, database, step.key),
+        // A lane that has begun ends before a new one begins: short outages, bounded WAL. 0 comes first.
+        priority: steps.length - 1 - position,
+        attempts: step.policy.attempts ?? DEFAULT_ATTEMPTS,
+        backoff: { type: 'growing' },
+      },
+      ...(chain ? { children: [chain] } : {}),
+    };
+  }
+  if (!chain) throw new TypeError(`stage ${stage} of ${workflow} has no steps`);
+  return { ...chain, opts: { ...chain.opts, parent: { id: run, queue: queues.run.qualifiedName } } };
+}

@@ -1,0 +1,121 @@
+import { FlowProducer, Queue } from 'bullmq';
+import type { Job, JobsOptions } from 'bullmq';
+import type { Config } from '../config/schema.ts';
+import type { PlannedStep, SelectedDatabase } from '../engine/plan.ts';
+import type { Logger } from '../log.ts';
+import { connect } from './connection.ts';
+import type { Connection, Profile, QueueConfig } from './connection.ts';
+import type { StepError } from './types.ts';
+
+/** One queue per class of work: a global concurrency holds per queue. */
+export const STEP_QUEUES = ['operation', 'copy', 'cutover'] as const satisfies readonly PlannedStep['queue'][];
+export const QUEUES = ['run', 'gate', ...STEP_QUEUES] as const;
+export type QueueName = (typeof QUEUES)[number];
+
+/** What the job of a run holds. Never changed: what happens to a run later is in its control record and its progress. */
+export interface RunData {
+  readonly workflow: string;
+  readonly title: string;
+  /** `onCancel`: the run takes back what run `undoes` has done. */
+  readonly part: 'rows' | 'onCancel';
+  readonly undoes?: string;
+  /** Of the steps: another version of pgconvoy whose workflow differs refuses to go on with this run. */
+  readonly fingerprint: string;
+  /** False when the workflow only looks: then it gets in nobody's way. */
+  readonly changes: boolean;
+  readonly databases: readonly SelectedDatabase[];
+  readonly options: Readonly<Record<string, boolean>>;
+  readonly by: string;
+  readonly version: string;
+  /** What there is to show, so that a run can be read without its workflow. */
+  readonly stages: readonly StageOutline[];
+}
+/** What the job of a run keeps in its progress. */
+export interface RunProgress {
+  /** Index of the last stage whose lanes were all added. */
+  readonly added?: number;
+  readonly error?: StepError;
+}
+export const progressOf = (job: Pick<Job, 'progress'>): RunProgress =>
+  typeof job.progress === 'object' && job.progress !== null ? (job.progress as RunProgress) : {};
+
+export interface StageOutline {
+  readonly kind: 'cluster' | 'database' | 'gate';
+  readonly title: string;
+  readonly steps: readonly Pick<PlannedStep, 'key' | 'operation' | 'title' | 'queue'>[];
+}
+
+/** What the job of a step holds: names only. */
+export interface StepData {
+  readonly run: string;
+  readonly workflow: string;
+  readonly stage: number;
+  readonly step: string;
+  readonly database?: SelectedDatabase;
+}
+
+export interface Queues extends Connection, Readonly<Record<QueueName, Queue>> {
+  readonly flow: FlowProducer;
+  close(): Promise<void>;
+}
+
+/**
+ * Nothing is ever removed by itself: removing a failed child would release its parent, and a cutover could start that
+ * way. Nor is any failure option set: with the default a retry days later still carries the run on.
+ */
+export const jobOptions = { removeOnComplete: false, removeOnFail: false, stackTraceLimit: 0, keepLogs: 500 } satisfies JobsOptions;
+
+/**
+ * Opens the queues.
+ * @throws UnreachableError when Redis is down or refuses us.
+ */
+export async function openQueues(config: QueueConfig, profile: Profile, log?: Logger): Promise<Queues> {
+  const connection = await connect(config, profile);
+  const { redis, prefix } = connection;
+  const quiet = (error: Error) => log?.debug({ err: error }, 'queue connection');
+  const queue = (name: string) => new Queue(name, { connection: redis, prefix, skipVersionCheck: true }).on('error', quiet);
+  const flow = new FlowProducer({ connection: redis, prefix, skipVersionCheck: true }).on('error', quiet);
+  const queues = {
+    run: queue('run'),
+    gate: queue('gate'),
+    operation: queue('operation'),
+    copy: queue('copy'),
+    cutover: queue('cutover'),
+  };
+  return {
+    ...connection,
+    ...queues,
+    flow,
+    async close() {
+      await Promise.allSettled([flow.close(), ...Object.values(queues).map((one) => one.close())]);
+      redis.disconnect();
+    },
+  };
+}
+
+/** How many jobs of a class run at once, over all workers. */
+export async function setBudgets(queues: Queues, budgets: Config['budgets']): Promise<void> {
+  await Promise.all([
+    queues.operation.setGlobalConcurrency(budgets.operations),
+    queues.copy.setGlobalConcurrency(budgets.copies),
+    queues.cutover.setGlobalConcurrency(budgets.cutovers),
+  ]);
+}
+
+/** `RUN.STAGE.<database oid|cluster>.KEY`: no colon, not an integer, and the same whenever a lane is added again. */
+export const stepId = (run: string, stage: number, database: SelectedDatabase | undefined, key: string): string =>
+  `${run}.${stage}.${database?.oid ?? 'cluster'}.${key}`;
+export const gateId = (run: string, stage: number): string => `${run}.${stage}.gate`;
+/** The run a step or gate belongs to. */
+export const runOf = (id: string): string => id.slice(0, id.indexOf('.'));
+
+/** The lanes of a stage: one per database, or one for the cluster. */
+export const lanesOf = (stage: StageOutline, databases: readonly SelectedDatabase[]): readonly (SelectedDatabase | undefined)[] =>
+  stage.kind === 'gate' ? [] : stage.kind === 'cluster' ? [undefined] : databases;
+
+/** The ids that must be among the processed children of the run before the next stage may begin. */
+export function lastIdsOf(run: string, index: number, stage: StageOutline, databases: readonly SelectedDatabase[]): readonly string[] {
+  if (stage.kind === 'gate') return [gateId(run, index)];
+  const last = stage.steps.at(-1);
+  return last ? lanesOf(stage, databases).map((database) => stepId(run, index, database, last.key)) : [];
+}

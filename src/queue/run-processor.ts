@@ -1,0 +1,101 @@
+import { DelayedError, UnrecoverableError, WaitingChildrenError } from 'bullmq';
+import type { Job } from 'bullmq';
+import type { Workflow } from '../engine/workflow.ts';
+import { PgconvoyError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import { readApproval, readCancel } from './control-record.ts';
+import { addStage, GATE_DELAY_MS } from './lanes.ts';
+import { lastIdsOf, progressOf } from './queues.ts';
+import type { Queues, RunData, RunProgress, StageOutline } from './queues.ts';
+import { readSummary } from './read-run.ts';
+import { stagesOfRun } from './run-plan.ts';
+import { activeRuns } from './runs.ts';
+import { Cancelled, failureText, PredecessorMissing, stepErrorOf } from './step-error.ts';
+import type { Approval, RunSummary } from './types.ts';
+
+export interface RunProcessorOptions {
+  readonly queues: Queues;
+  readonly workflows: readonly Workflow[];
+  readonly log: Logger;
+}
+
+/**
+ * The processor of the queue `run`: adds the lanes of a stage, parks until they are done, looks whether really all of
+ * them are, goes on with the next stage. Begins again anywhere: where it is, it sees from the children.
+ */
+export function runProcessor(options: RunProcessorOptions) {
+  return async function processRun(job: Job<RunData>, token: string | undefined): Promise<RunSummary> {
+    const log = options.log.child({ run: job.id, workflow: job.data.workflow });
+    try {
+      return await advance(options, job, token!, log);
+    } catch (error) {
+      if (!(error instanceof PgconvoyError)) throw error;
+      const kept = stepErrorOf(error);
+      if (error instanceof Cancelled) log.info('cancelled');
+      else log.error({ error: kept }, 'the run cannot go on');
+      await job.updateProgress({ ...progressOf(job), error: kept } satisfies RunProgress);
+      throw new UnrecoverableError(failureText(kept));
+    }
+  };
+}
+
+async function advance({ queues, workflows }: RunProcessorOptions, job: Job<RunData>, token: string, log: Logger): Promise<RunSummary> {
+  const id = job.id!;
+  const { data } = job;
+  const cancel = await readCancel(queues, id);
+  if (cancel) throw new Cancelled(id, cancel);
+  const stages = stagesOfRun(id, data, workflows);
+  // Nothing is taken back while a step of the cancelled run may still be doing it. Whatever becomes active from here on
+  // sees the cancel record.
+  if (data.undoes !== undefined && (await activeRuns(queues)).has(data.undoes)) {
+    await job.moveToDelayed(Date.now() + 300, token);
+    throw new DelayedError();
+  }
+  for (const stage of stages) {
+    const outline: StageOutline = { ...stage, steps: stage.kind === 'gate' ? [] : stage.steps };
+    const missing = await missingOf(queues, job, lastIdsOf(id, stage.index, outline, data.databases));
+    if (missing.length === 0) continue;
+    const { added = -1 } = progressOf(job);
+    if (stage.index > added) {
+      log.info({ stage: stage.index, title: stage.title }, 'stage begins');
+      await addStage(queues, id, data, stage);
+      await job.updateProgress({ added: stage.index } satisfies RunProgress);
+    }
+    if (await job.moveToWaitingChildren(token)) throw new WaitingChildrenError();
+    // Nothing is pending any more. Either the last ones ended while we were adding, or somebody removed a failed job.
+    const gone = await missingOf(queues, job, missing);
+    if (gone.length > 0) {
+      throw new PredecessorMissing(
+        `${gone.length} of the steps that stage "${stage.title}" needs were removed from the queue before they succeeded (${gone.slice(0, 3).join(', ')}${gone.length > 3 ? ', …' : ''}): the next stage must not begin.`,
+        { hint: `pgconvoy retry ${id} puts them back and runs them.` },
+      );
+    }
+  }
+  const summary = await readSummary(queues, id, data);
+  await job.updateProgress({ added: stages.length - 1 } satisfies RunProgress);
+  log.info({ changed: summary.changed, unchanged: summary.unchanged }, 'run completed');
+  return summary;
+}
+
+/** Which of these children have not succeeded. */
+async function missingOf(queues: Queues, job: Job<RunData>, ids: readonly string[]): Promise<readonly string[]> {
+  const children = await queues.redis.hkeys(`${queues.run.toKey(job.id!)}:processed`);
+  const done = new Set(children.map((key) => key.slice(key.lastIndexOf(':') + 1)));
+  return ids.filter((id) => !done.has(id));
+}
+
+/** The processor of the queue `gate`: only an approval lets a gate pass, however its job came to be promoted. */
+export function gateProcessor({ queues, log }: Pick<RunProcessorOptions, 'queues' | 'log'>) {
+  return async function processGate(job: Job<{ run: string; stage: number }>, token: string | undefined): Promise<Approval> {
+    const { run, stage } = job.data;
+    const approved = await readApproval(queues, run, stage);
+    if (approved) {
+      log.info({ run, stage, by: approved.by }, 'approved');
+      return approved;
+    }
+    await job.moveToDelayed(Date.now() + GATE_DELAY_MS, token);
+    // An approval that came in between found nothing to promote.
+    if (await readApproval(queues, run, stage)) await job.promote().catch(() => undefined);
+    throw new DelayedError();
+  };
+}

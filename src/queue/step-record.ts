@@ -1,0 +1,113 @@
+import type { Finding } from '../engine/finding.ts';
+import type { Progress } from '../engine/operation.ts';
+import type { AttemptView, StepError } from './types.ts';
+
+/** What a step's job keeps in its BullMQ progress: everything that must outlive a failed attempt. */
+export interface StepRecordData {
+  readonly progress?: Progress | undefined;
+  readonly findings?: readonly Finding[] | undefined;
+  readonly error?: StepError | undefined;
+  /** Somebody holds what the step needs: since when, and how often it asked. */
+  readonly waiting?: { readonly since: number; readonly count: number } | undefined;
+  readonly attempts?: readonly AttemptView[] | undefined;
+}
+
+/** The part of BullMQ's Job that is needed. */
+interface Store {
+  readonly progress: unknown;
+  updateProgress(value: object): Promise<void>;
+}
+
+const INTERVAL = 350;
+const KEPT_ATTEMPTS = 20;
+
+/**
+ * Writes the record of one attempt: at most three times a second, one write at a time, the latest state wins. What goes
+ * wrong with writing never reaches the step.
+ */
+export class StepRecord {
+  #data: StepRecordData;
+  readonly #job: Store;
+  #timer: NodeJS.Timeout | undefined;
+  #writing: Promise<void> | undefined;
+  #dirty = false;
+  #closed = false;
+
+  constructor(job: Store, attempt: number, startedAt: number) {
+    this.#job = job;
+    const kept = typeof job.progress === 'object' && job.progress !== null ? (job.progress as StepRecordData) : {};
+    this.#data = {
+      waiting: kept.waiting,
+      attempts: [...(kept.attempts ?? []).slice(1 - KEPT_ATTEMPTS), { attempt, startedAt }],
+    };
+  }
+
+  get waiting(): StepRecordData['waiting'] {
+    return this.#data.waiting;
+  }
+
+  readonly progress = (progress: Progress): void => {
+    this.#data = { ...this.#data, progress };
+    this.#dirty = true;
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      void this.#write();
+    }, INTERVAL);
+  };
+
+  async findings(findings: readonly Finding[]): Promise<void> {
+    this.#data = { ...this.#data, findings };
+    this.#dirty = true;
+    await this.#write();
+  }
+
+  /** The last write of the attempt. Resolves when it is stored, or after `patience` milliseconds. */
+  async finish(
+    outcome: NonNullable<AttemptView['outcome']>,
+    end: Pick<StepRecordData, 'error' | 'waiting'> = {},
+    patience = 2_000,
+  ): Promise<void> {
+    const attempts = this.#data.attempts ?? [];
+    const last = attempts.at(-1);
+    this.#data = {
+      ...this.#data,
+      error: end.error,
+      waiting: end.waiting,
+      attempts: last ? [...attempts.slice(0, -1), { ...last, finishedAt: Date.now(), outcome }] : attempts,
+    };
+    this.#dirty = true;
+    let timer: NodeJS.Timeout | undefined;
+    await Promise.race([
+      this.#write(),
+      new Promise<void>((resolve) => {
+        timer = setTimeout(resolve, patience);
+      }),
+    ]);
+    clearTimeout(timer);
+    this.close();
+  }
+
+  /** Nothing is written from here on: the job may be somebody else's. */
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+  }
+
+  async #write(): Promise<void> {
+    while (this.#dirty && !this.#closed) {
+      if (this.#writing) {
+        await this.#writing;
+        continue;
+      }
+      this.#dirty = false;
+      this.#writing = this.#job
+        .updateProgress({ ...this.#data })
+        .catch(() => undefined)
+        .finally(() => {
+          this.#writing = undefined;
+        });
+      await this.#writing;
+    }
+    await this.#writing;
+  }
+}
