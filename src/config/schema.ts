@@ -46,15 +46,14 @@ export const Config = z.strictObject({
   target: ServerConfig.prefault({}),
   queue: z
     .strictObject({
-      /** redis://, rediss:// or the path of a unix socket; nothing: a private redis-server on this machine. */
+      /** redis://, rediss:// or unix:///path; nothing (neither url, sentinels nor clusterNodes): a private redis-server on this machine. */
       url: z
         .string()
         .regex(
-          /^(rediss?:\/\/|\/)./,
-          'an address like redis://host:6379 or rediss://host:6380/0, or a socket like /run/redis.sock',
+          /^(rediss?:\/\/|unix:\/\/\/|\/)./,
+          'an address like redis://host:6379, rediss://host:6380/0 or unix:///run/redis.sock',
         )
         .optional(),
-      username: z.string().optional(),
       password: z.string().optional(),
       /** A file whose first line is the password. */
       passwordFile: z.string().optional(),

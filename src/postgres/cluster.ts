@@ -78,6 +78,10 @@ export class Cluster {
       const client = newClient(this.#reachable, database, applicationName);
       try {
         await client.connect();
+        client.once('end', () => {
+          clearTimeout(this.#idle.get(client)?.timer);
+          this.#idle.delete(client);
+        });
         return client;
       } catch (error) {
         void client.end().catch(() => {});
@@ -111,10 +115,6 @@ export class Cluster {
     };
     const timer = setTimeout(drop, IDLE_MS);
     timer.unref();
-    client.once('end', () => {
-      clearTimeout(timer);
-      this.#idle.delete(client);
-    });
     this.#idle.set(client, { database, timer });
   }
 

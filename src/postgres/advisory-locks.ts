@@ -1,0 +1,199 @@
+import { createHash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type pg from 'pg';
+import * as z from 'zod';
+import { PgconvoyError } from '../errors.ts';
+import type { Cluster } from './cluster.ts';
+import { toPgconvoyError } from './errors.ts';
+
+/** Between two looks at a lock that somebody else holds, milliseconds. */
+const POLL_MS = 250;
+/** How often a session that holds locks is asked whether it lives, and how long it may take to answer, milliseconds. */
+const HEARTBEAT_MS = 10_000;
+const ANSWER_MS = 20_000;
+
+export interface LockRequest {
+  readonly signal: AbortSignal;
+  /** How long to wait for whoever holds the lock. */
+  readonly deadlineMs: number;
+  /** Called when the session that holds the lock is gone: from then on somebody else may have it. */
+  readonly onLost: (error: PgconvoyError) => void;
+  /** Called once when the lock is not free, with who holds it. */
+  readonly onWait?: (holder: string) => void;
+}
+
+/** Gives the lock back. Never throws: a session that is gone has given it back already. */
+export type Release = () => Promise<void>;
+
+interface Session {
+  readonly client: pg.Client;
+  readonly held: Map<string, (error: PgconvoyError) => void>;
+  readonly heartbeat: NodeJS.Timeout;
+}
+
+/**
+ * Session advisory locks of one process on one cluster: one session in the maintenance database holds them all. Within the process a
+ * key is held by one at a time as well, since PostgreSQL would give a session its own lock twice.
+ * @see https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
+ */
+export class AdvisoryLocks {
+  readonly #cluster: Cluster;
+  readonly #applicationName: string;
+  /** Per key the end of whoever holds it in this process. */
+  readonly #local = new Map<string, Promise<void>>();
+  #session: Promise<Session> | undefined;
+
+  constructor(cluster: Cluster, applicationName: string) {
+    this.#cluster = cluster;
+    this.#applicationName = applicationName;
+  }
+
+  /**
+   * Waits for the lock until the deadline.
+   * @throws PgconvoyError of disposition `wait` that names the holder; whatever the signal is aborted with; UnreachableError
+   */
+  async hold(key: string, request: LockRequest): Promise<Release> {
+    const deadline = Date.now() + request.deadlineMs;
+    const releaseLocal = await this.#holdLocally(key, deadline, request);
+    try {
+      const session = await this.#holdOnServer(key, deadline, request);
+      return async () => {
+        session.held.delete(key);
+        await session.client.query('select pg_advisory_unlock($1)', [lockId(key)]).catch(() => {});
+        releaseLocal();
+      };
+    } catch (error) {
+      releaseLocal();
+      throw error;
+    }
+  }
+
+  /** Ends the session, and with it every lock. */
+  async close(): Promise<void> {
+    const session = await this.#session?.catch(() => undefined);
+    this.#session = undefined;
+    if (!session) return;
+    clearInterval(session.heartbeat);
+    session.held.clear();
+    await session.client.end().catch(() => {});
+  }
+
+  async #holdLocally(key: string, deadline: number, request: LockRequest): Promise<() => void> {
+    for (;;) {
+      request.signal.throwIfAborted();
+      const others = this.#local.get(key);
+      if (!others) break;
+      if (Date.now() > deadline) throw this.#taken(key, 'another step of this worker');
+      request.onWait?.('another step of this worker');
+      await Promise.race([others, sleep(POLL_MS)]);
+    }
+    let end = () => {};
+    this.#local.set(key, new Promise((resolve) => (end = resolve)));
+    return () => {
+      this.#local.delete(key);
+      end();
+    };
+  }
+
+  async #holdOnServer(key: string, deadline: number, request: LockRequest): Promise<Session> {
+    for (let waited = false; ; waited = true) {
+      request.signal.throwIfAborted();
+      const session = await this.#open();
+      const { got } = await this.#ask(session, Got, 'select pg_try_advisory_lock($1) as got', [lockId(key)]);
+      if (got) {
+        session.held.set(key, request.onLost);
+        return session;
+      }
+      if (!waited || Date.now() > deadline) {
+        const holder = await this.#holder(session, key);
+        if (Date.now() > deadline) throw this.#taken(key, holder);
+        request.onWait?.(holder);
+      }
+      await sleep(POLL_MS, undefined, { signal: request.signal }).catch(() => {});
+    }
+  }
+
+  async #ask<S extends z.ZodType>(session: Session, schema: S, text: string, values: unknown[]): Promise<z.output<S>> {
+    try {
+      const result = await session.client.query<Record<string, unknown>>(text, values);
+      return schema.parse(result.rows[0]);
+    } catch (error) {
+      throw toPgconvoyError(error, { server: this.#cluster.side, database: this.#cluster.maintenanceDatabase });
+    }
+  }
+
+  async #holder(session: Session, key: string): Promise<string> {
+    const id = BigInt.asUintN(64, BigInt(lockId(key)));
+    const row = await this.#ask(session, Holder, HOLDER, [String(id >> 32n), String(id & 0xffff_ffffn)]);
+    if (row.pid === null) return 'somebody who has just let it go';
+    return `the session with pid ${row.pid} (${row.application_name || 'without application_name'}, from ${row.client || 'a unix socket'})`;
+  }
+
+  #taken(key: string, holder: string): PgconvoyError {
+    return new PgconvoyError(`${this.#cluster.side}: ${key} is being worked on by ${holder}`, {
+      hint: `Wait for the other run, or cancel it (pgconvoy runs shows them). If nothing runs there any more: select pg_terminate_backend(PID) on the ${this.#cluster.side}.`,
+      disposition: 'wait',
+    });
+  }
+
+  #open(): Promise<Session> {
+    this.#session ??= this.#connect().catch((error: unknown) => {
+      this.#session = undefined;
+      throw error;
+    });
+    return this.#session;
+  }
+
+  async #connect(): Promise<Session> {
+    const client = await this.#cluster.connect(this.#cluster.maintenanceDatabase, this.#applicationName);
+    const held: Session['held'] = new Map();
+    const alive = async () => {
+      const answer = client.query('select 1').catch(() => {});
+      const late = await Promise.race([answer.then(() => false), sleep(ANSWER_MS, true, { ref: false })]);
+      // A peer that vanished without a word would keep the socket open for hours.
+      if (late) (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
+    };
+    const heartbeat = setInterval(() => void alive(), HEARTBEAT_MS);
+    heartbeat.unref();
+    client.once('end', () => {
+      clearInterval(heartbeat);
+      this.#session = undefined;
+      const lost = new PgconvoyError(
+        `${this.#cluster.side}: the session that holds the locks of this worker was lost`,
+        {
+          hint: 'See that the server is up; the step is tried again.',
+          disposition: 'retry',
+        },
+      );
+      for (const onLost of held.values()) onLost(lost);
+      held.clear();
+    });
+    // 14 and later; the others have no such setting.
+    await client.query(
+      `select set_config(name, '0', false) from pg_catalog.pg_settings where name = 'idle_session_timeout'`,
+    );
+    return { client, held, heartbeat };
+  }
+}
+
+const Got = z.object({ got: z.boolean() });
+
+const Holder = z.object({
+  pid: z.number().nullable(),
+  application_name: z.string().nullable(),
+  client: z.string().nullable(),
+});
+
+/** $1, $2: upper and lower half of the key. Without the right to see others' sessions only the pid is known. */
+const HOLDER = `
+  select a.pid, a.application_name, host(a.client_addr) as client
+    from (select 1) as always
+    left join pg_catalog.pg_locks l on l.locktype = 'advisory' and l.objsubid = 1 and l.granted
+      and l.classid::bigint = $1::bigint and l.objid::bigint = $2::bigint
+      and l.database = (select oid from pg_catalog.pg_database where datname = current_database())
+    left join pg_catalog.pg_stat_activity a on a.pid = l.pid
+   limit 1`;
+
+/** 64 bits of a hash, as the signed number PostgreSQL takes. */
+const lockId = (key: string): string =>
+  String(createHash('sha256').update(`pgconvoy ${key}`).digest().readBigInt64BE(0));

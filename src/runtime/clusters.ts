@@ -1,0 +1,22 @@
+import type { LoadedConfig } from '../config/load.ts';
+import { Cluster } from '../postgres/cluster.ts';
+import { createPrograms } from '../postgres/programs.ts';
+import { nativeEngine } from '../replication/native.ts';
+import type { Clusters } from './context.ts';
+
+/** Both clusters of a configuration and what works on them. Connects nowhere yet; `closeClusters` at the end. */
+export function openClusters({ addresses, config, settings }: LoadedConfig): Clusters {
+  const { bin } = config.tools;
+  return {
+    source: new Cluster('source', addresses.source, config.source.database),
+    target: new Cluster('target', addresses.target, config.target.database),
+    settings,
+    programs: createPrograms(bin === undefined ? {} : { bin }),
+    engine: nativeEngine,
+  };
+}
+
+/** Ends the sessions that are kept for a next step. */
+export async function closeClusters(clusters: Clusters): Promise<void> {
+  await Promise.all([clusters.source.close(), clusters.target.close()]);
+}

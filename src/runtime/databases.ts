@@ -1,0 +1,83 @@
+import type { Settings } from '../config/schema.ts';
+import { ConfigError } from '../errors.ts';
+import type { SelectedDatabase } from '../engine/plan.ts';
+import {
+  holdsUserObjects,
+  HoldsUserObjects,
+  ListedDatabase,
+  listedDatabases,
+} from '../postgres/catalog/listed-databases.ts';
+import type { BoundCluster } from '../postgres/cluster.ts';
+
+/** A database that does not take part, and why. */
+export interface ReportedDatabase {
+  readonly name: string;
+  readonly reason: string;
+}
+
+export interface Selection {
+  readonly selected: readonly SelectedDatabase[];
+  readonly reported: readonly ReportedDatabase[];
+}
+
+/** initdb makes them in every cluster: they take part only where they hold something of users. */
+const BUILT_IN = new Set(['postgres', 'template1']);
+
+/**
+ * Which databases of the source take part, by name, and which do not, with the reason: none is forgotten.
+ * @throws ConfigError when a name or pattern to include fits no database; UnreachableError, DatabaseError
+ */
+export async function selectDatabases(source: BoundCluster, patterns: Settings['databases']): Promise<Selection> {
+  const listed = await source.maintenance.many(ListedDatabase, listedDatabases());
+  const unknown = patterns.include.filter((pattern) => !listed.some(({ name }) => fits(name, pattern)));
+  if (unknown.length > 0) throw noSuchDatabase(unknown, listed);
+
+  const selected: SelectedDatabase[] = [];
+  const reported: ReportedDatabase[] = [];
+  for (const database of listed) {
+    const reason = reasonToLeaveOut(database, patterns) ?? (await reasonInside(database, source));
+    if (reason === undefined) selected.push({ oid: database.oid, name: database.name });
+    else reported.push({ name: database.name, reason });
+  }
+  return { selected, reported };
+}
+
+function reasonToLeaveOut(database: ListedDatabase, patterns: Settings['databases']): string | undefined {
+  if (database.name === 'template0') return 'the template that initdb made; the target has its own';
+  const excluded = patterns.exclude.find((pattern) => fits(database.name, pattern));
+  if (excluded !== undefined) return `excluded by "${excluded}"`;
+  if (!patterns.include.some((pattern) => fits(database.name, pattern))) return 'not among the databases to include';
+  if (database.invalid) return 'invalid: a DROP DATABASE was interrupted; drop it again to be rid of it';
+  if (!database.connectable)
+    return 'refuses connections: alter database … allow_connections true, if it shall take part';
+  return undefined;
+}
+
+async function reasonInside({ name }: ListedDatabase, source: BoundCluster): Promise<string | undefined> {
+  if (!BUILT_IN.has(name)) return undefined;
+  const { found } = await source.database(name).one(HoldsUserObjects, holdsUserObjects());
+  return found ? undefined : 'holds no objects of users';
+}
+
+/** `*` is any text, `?` any one character; a name that is written out fits itself. */
+export function fits(name: string, pattern: string): boolean {
+  if (name === pattern) return true;
+  const source = pattern
+    .replaceAll(/[\\^$.|+()[\]{}]/g, '\\$&')
+    .replaceAll('*', '.*')
+    .replaceAll('?', '.');
+  return new RegExp(`^${source}$`, 'su').test(name);
+}
+
+function noSuchDatabase(unknown: readonly string[], listed: readonly ListedDatabase[]): ConfigError {
+  const names = listed.map(({ name }) => name).filter((name) => name !== 'template0');
+  const shown =
+    names
+      .slice(0, 30)
+      .map((name) => `"${name}"`)
+      .join(', ') + (names.length > 30 ? `, … (${names.length} in all)` : '');
+  const wanted = unknown.map((pattern) => `"${pattern}"`).join(', ');
+  return new ConfigError(`the source has no database ${wanted}`, {
+    hint: `Correct databases.include (or --database). The source has ${shown}.`,
+  });
+}

@@ -1,0 +1,77 @@
+import type { AnyOperation } from '../engine/operation.ts';
+import { runOperation } from '../engine/run-operation.ts';
+import type { OperationResult } from '../engine/run-operation.ts';
+import { PgconvoyError } from '../errors.ts';
+import type { Execute, StepExecution } from '../queue/types.ts';
+import { openContext } from './context.ts';
+import type { Clusters } from './context.ts';
+import { DatabaseLocks } from './locks.ts';
+
+export interface Executor {
+  readonly execute: Execute;
+  /** Gives back locks; the clusters belong to the caller. */
+  close(): Promise<void>;
+}
+
+/** What turns a step into work: opens its context, holds its locks around every change, closes its sessions. */
+export function createExecutor(clusters: Clusters, operations: ReadonlyMap<string, AnyOperation>): Executor {
+  const locks = new DatabaseLocks(clusters);
+  return {
+    execute: async (execution) => {
+      const operation = operations.get(execution.step.operation);
+      if (!operation) throw unknownOperation(execution);
+      return executeStep(clusters, locks, operation, execution);
+    },
+    close: () => locks.close(),
+  };
+}
+
+async function executeStep(
+  clusters: Clusters,
+  locks: DatabaseLocks,
+  operation: AnyOperation,
+  execution: StepExecution,
+): Promise<OperationResult> {
+  const { run, step, log, progress } = execution;
+  // A lost lock stops the step as a cancel does, but the step is tried again.
+  const lockLost = new AbortController();
+  const signal = AbortSignal.any([execution.signal, lockLost.signal]);
+  const { context, close } = openContext(clusters, {
+    applicationName: `pgconvoy/${run.id}/${step.key}`,
+    database: execution.database?.name,
+    input: operation.input.parse(step.input ?? {}),
+    run: { id: run.id, databases: run.databases.map(({ name }) => name), options: run.options },
+    signal,
+    log,
+    progress,
+  });
+  try {
+    return await runOperation(operation, context, step.policy, {
+      onFindings: execution.findings,
+      locked: async (body) => {
+        const release = await locks.hold(execution.database?.name, {
+          signal,
+          deadlineMs: clusters.settings.deadlines.lock,
+          onLost: (error) => lockLost.abort(error),
+          onWait: (holder) => {
+            log.info({ holder }, 'waiting for the lock of this database');
+            progress({ done: 0, total: 1, note: `waiting for ${holder}` });
+          },
+        });
+        try {
+          return await body();
+        } finally {
+          await release();
+        }
+      },
+    });
+  } finally {
+    await close();
+  }
+}
+
+function unknownOperation({ step }: StepExecution): PgconvoyError {
+  return new PgconvoyError(`this worker does not know the operation ${step.operation}`, {
+    hint: 'The run was started by another version of pgconvoy: install that version for the workers too, then retry the step.',
+  });
+}
