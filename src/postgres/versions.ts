@@ -3,11 +3,16 @@
  * @see https://www.postgresql.org/docs/release/
  */
 const SINCE = {
+  coveringIndexes: 11,
   generatedColumns: 12,
+  /** No tables WITH OIDS, no abstime, reltime and tinterval. */
+  noOids: 12,
   slotWalStatus: 13,
+  keepaliveWhenIdle: 13,
   publicationOfPartitionedTables: 13,
   progressOfCopy: 14,
   readAllData: 14,
+  sqlFunctionBodies: 14,
   subscriptionStreaming: 14,
   subscriptionBinary: 14,
   localeProvider: 15,

@@ -9,8 +9,9 @@ export async function waitsFor(
   tables: readonly TableName[],
   what: string,
   cause: unknown,
+  wanted: 'ShareUpdateExclusiveLock' | 'AccessExclusiveLock' = 'ShareUpdateExclusiveLock',
 ): Promise<PgconvoyError> {
-  const holders = await lockHolders(database, tables, 'ShareUpdateExclusiveLock');
+  const holders = await lockHolders(database, tables, wanted);
   const named = holders.slice(0, 5).map(describeLockHolder).join('; ');
   return new PgconvoyError(
     `${database.side}, database "${database.name}": ${what} waits for a lock: ${named === '' ? 'its holder has just gone' : named}`,

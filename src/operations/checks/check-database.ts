@@ -1,0 +1,38 @@
+import * as z from 'zod';
+import { definePreflight, holds, lacks } from '../../engine/operation.ts';
+import { lookAtAll } from './concern.ts';
+import type { Concern } from './concern.ts';
+import { code, publications } from './database/code.ts';
+import { extensionData, extensions } from './database/extensions.ts';
+import { locale } from './database/locale.ts';
+import { databaseSettings, reservedSchema } from './database/names.ts';
+import { replicaIdentity, tableStates, uncarriedRows } from './database/tables.ts';
+import { targetDatabase } from './database/target-database.ts';
+
+const concerns: readonly Concern[] = [
+  targetDatabase,
+  locale,
+  extensions,
+  replicaIdentity,
+  tableStates,
+  uncarriedRows,
+  extensionData,
+  code,
+  reservedSchema,
+  databaseSettings,
+  publications,
+];
+
+/** Everything in one database that could stop its upgrade, or that an operator should know, all at once. */
+export const checkDatabase = definePreflight({
+  name: 'check-database',
+  title: 'Nothing in the database stands in the way',
+  scope: 'database',
+  input: z.strictObject({}),
+  output: z.strictObject({ concerns: z.int() }),
+
+  async check(context) {
+    const found = await lookAtAll(context, concerns, context.source.name);
+    return found.length > 0 ? lacks(found) : holds({ concerns: concerns.length });
+  },
+});

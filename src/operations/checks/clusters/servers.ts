@@ -1,0 +1,96 @@
+import type { Concern } from '../concern.ts';
+import type { CheckFinding } from '../findings.ts';
+import { session } from '../../../postgres/catalog/server.ts';
+import { Session } from '../../../postgres/catalog/server.ts';
+import type { ClusterFacts, Side } from '../../../postgres/cluster.ts';
+import { id } from '../../../postgres/sql.ts';
+
+const OLDEST = 10;
+const NEWEST = 18;
+
+/** Both versions are known to the engine, the target is not the older one, and they are two clusters. */
+export const versions: Concern = {
+  name: 'versions',
+  side: 'source',
+  async look({ sourceCluster, targetCluster }) {
+    return judgeVersions(await sourceCluster.facts(), await targetCluster.facts());
+  },
+};
+
+export function judgeVersions(source: ClusterFacts, target: ClusterFacts): CheckFinding[] {
+  const found: CheckFinding[] = [];
+  for (const [side, facts] of [
+    ['source', source],
+    ['target', target],
+  ] as const) {
+    if (facts.major >= OLDEST && facts.major <= NEWEST) continue;
+    const old = facts.major < OLDEST;
+    found.push({
+      code: 'version-unsupported',
+      severity: old ? 'block' : 'warning',
+      side,
+      message: `The ${side} is PostgreSQL ${facts.major}; ${old ? 'native replication of whole databases begins with 10' : `what was tried ends with ${NEWEST}`}.`,
+      remedy: `Use a ${side} of PostgreSQL ${OLDEST} to ${NEWEST}${old ? '' : ', or rehearse with a copy first'}.`,
+    });
+  }
+  if (target.major < source.major) {
+    found.push({
+      code: 'target-older',
+      severity: 'block',
+      side: 'target',
+      message: `The target is PostgreSQL ${target.major}, older than the source (${source.major}).`,
+      remedy: `Point target.host and target.port at a server of PostgreSQL ${source.major} or newer; perhaps source and target are swapped.`,
+    });
+  }
+  if (source.systemIdentifier === target.systemIdentifier) {
+    found.push({
+      code: 'same-cluster',
+      severity: 'block',
+      side: 'target',
+      message: `Source and target have the same system identifier (${source.systemIdentifier}): they are one cluster, or one is a physical copy of the other.`,
+      remedy: 'Make the target with initdb and point target.host and target.port at it.',
+    });
+  }
+  return found;
+}
+
+/** Neither server is a standby, and our users may do everything there. */
+export const users: Concern = {
+  name: 'users',
+  side: 'source',
+  async look({ source, target }) {
+    return [
+      ...judgeSession('source', await source.one(Session, session())),
+      ...judgeSession('target', await target.one(Session, session())),
+    ];
+  },
+};
+
+export function judgeSession(side: Side, user: Session): CheckFinding[] {
+  const found: CheckFinding[] = [];
+  if (user.inRecovery) {
+    found.push({
+      code: 'standby',
+      severity: 'block',
+      side,
+      message: `The ${side} is a standby (in recovery): nothing can be changed on it.`,
+      remedy: `Point ${side}.host and ${side}.port at the primary.`,
+    });
+  }
+  if (!user.superuser) {
+    const lacking = [
+      ...(user.replication ? [] : ['REPLICATION']),
+      ...(user.createRole ? [] : ['CREATEROLE']),
+      ...(user.createDatabase ? [] : ['CREATEDB']),
+    ];
+    found.push({
+      code: 'not-superuser',
+      severity: 'block',
+      side,
+      object: user.user,
+      message: `The user "${user.user}" of the ${side} lacks SUPERUSER${lacking.length > 0 ? ` (and ${lacking.join(', ')})` : ''}, which ${side === 'source' ? 'publications of all tables and the fence' : 'subscriptions and objects of all owners'} need.`,
+      remedy: `On the ${side}, as a superuser: ALTER ROLE ${id(user.user).text} SUPERUSER; or set ${side}.user to a superuser.`,
+    });
+  }
+  return found;
+}

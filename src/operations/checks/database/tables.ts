@@ -1,0 +1,189 @@
+import type { OperationContext } from '../../../engine/operation.ts';
+import {
+  columnsOfRemovedTypes,
+  Count,
+  ForeignServer,
+  foreignServers,
+  IndexOfTable,
+  invalidIndexes,
+  largeObjects,
+  Named,
+  notValidConstraints,
+  tablesWithOids,
+  TypedColumn,
+} from '../../../postgres/catalog/contents.ts';
+import { UserTable, userTables } from '../../../postgres/catalog/tables.ts';
+import { id } from '../../../postgres/sql.ts';
+import { offers } from '../../../postgres/versions.ts';
+import { identitiesOf } from '../../tables/identity.ts';
+import type { TableToIdentify } from '../../tables/identity.ts';
+import type { Concern } from '../concern.ts';
+import type { CheckFinding } from '../findings.ts';
+
+const qualified = ({ schema, name }: UserTable): string => id(schema, name).text;
+
+/** UPDATE and DELETE can be replicated for every table. */
+export const replicaIdentity: Concern = {
+  name: 'replica identities',
+  side: 'source',
+  async look({ source, sourceCluster }) {
+    const { major } = await sourceCluster.facts();
+    return judgeIdentities(source.name, (await identitiesOf(source, major)).lacking);
+  },
+};
+
+export const judgeIdentities = (database: string, lacking: readonly TableToIdentify[]): CheckFinding[] =>
+  lacking.map(({ table, choice }) => {
+    const name = qualified(table);
+    const without = choice.by === 'nothing' ? ` (${choice.columns.join(', ')})` : '';
+    const place = { severity: 'block', side: 'source', database, object: `${table.schema}.${table.name}` } as const;
+    const remedy = remedyOf(name, choice, database);
+    if (table.identity === 'f') {
+      return {
+        ...place,
+        code: 'identity-without-equality',
+        message: `Table ${name} in database "${database}" has REPLICA IDENTITY FULL and columns whose type knows no equality${without}: the target cannot find its rows, so the first UPDATE or DELETE stops replication.`,
+        remedy,
+      };
+    }
+    return {
+      ...place,
+      code: 'no-replica-identity',
+      message: `Table ${name} in database "${database}" has no replica identity${without && `, and columns whose type knows no equality${without}, so not even the whole row can serve`}: UPDATE and DELETE fail as soon as it is published.`,
+      remedy,
+    };
+  });
+
+function remedyOf(name: string, choice: TableToIdentify['choice'], database: string): string {
+  if (choice.by === 'index') {
+    return `pgconvoy fix: it runs ALTER TABLE ${name} REPLICA IDENTITY USING INDEX ${id(choice.index).text};`;
+  }
+  if (choice.by === 'full') {
+    return `pgconvoy fix: it runs ALTER TABLE ${name} REPLICA IDENTITY FULL; better, if it is large and often updated: add a primary key.`;
+  }
+  return `Add a primary key, or a unique index on NOT NULL columns and then pgconvoy fix: ALTER TABLE ${name} ADD PRIMARY KEY (…); or leave "${database}" out with databases.exclude.`;
+}
+
+/** Rows that no publication carries, and where they live. */
+export const uncarriedRows: Concern = {
+  name: 'what replication does not carry',
+  side: 'source',
+  async look({ source }) {
+    const { count } = await source.one(Count, largeObjects());
+    return [
+      ...judgeUnlogged(source.name, await source.many(UserTable, userTables())),
+      ...judgeLargeObjects(source.name, count),
+      ...judgeForeignServers(source.name, await source.many(ForeignServer, foreignServers())),
+    ];
+  },
+};
+
+export const judgeUnlogged = (database: string, tables: readonly UserTable[]): CheckFinding[] =>
+  tables
+    .filter((table) => table.persistence === 'u')
+    .map((table) => ({
+      code: 'unlogged-table',
+      severity: 'warning',
+      side: 'source',
+      database,
+      object: `${table.schema}.${table.name}`,
+      message: `Table ${qualified(table)} in database "${database}" is unlogged: its definition is carried, its rows are not.`,
+      remedy: `To carry them: ALTER TABLE ${qualified(table)} SET LOGGED; (rewrites it under an exclusive lock). Else fill it anew on the target.`,
+    }));
+
+export const judgeLargeObjects = (database: string, count: number): CheckFinding[] =>
+  count === 0
+    ? []
+    : [
+        {
+          code: 'large-objects',
+          severity: 'block',
+          side: 'source',
+          database,
+          message: `Database "${database}" holds ${count} large objects, which logical replication does not carry.`,
+          remedy:
+            'Remove orphaned ones with vacuumlo. To go on without them or to move them by hand under the fence (pg_dump --large-objects), put accept: [large-objects] into the configuration.',
+        },
+      ];
+
+export const judgeForeignServers = (database: string, servers: readonly ForeignServer[]): CheckFinding[] =>
+  servers.map(({ name, wrapper, place, tables, mappings }) => ({
+    code: 'foreign-server',
+    severity: 'warning',
+    side: 'source',
+    database,
+    object: name,
+    message: `Foreign server "${name}" (${wrapper}${place && `, ${place}`}) in database "${database}" has ${tables} foreign tables and ${mappings} user mappings: definitions and mappings are carried, the data stays there.`,
+    remedy: `See that the target's machine reaches it, and that it does not lead to the old cluster: ALTER SERVER ${id(name).text} OPTIONS (SET host '…');`,
+  }));
+
+/** Nothing in the tables is older than the target understands, or in a state that the copy would change silently. */
+export const tableStates: Concern = {
+  name: 'state of tables',
+  side: 'source',
+  async look(context) {
+    const { source } = context;
+    return [
+      ...(await removedFeatures(context)),
+      ...judgeInvalidIndexes(source.name, await source.many(IndexOfTable, invalidIndexes())),
+      ...judgeNotValid(source.name, await source.many(IndexOfTable, notValidConstraints())),
+    ];
+  },
+};
+
+async function removedFeatures({ source, sourceCluster, targetCluster }: OperationContext): Promise<CheckFinding[]> {
+  const [here, there] = [await sourceCluster.facts(), await targetCluster.facts()];
+  if (offers(here.major, 'noOids') || !offers(there.major, 'noOids')) return [];
+  return [
+    ...judgeOids(source.name, await source.many(Named, tablesWithOids())),
+    ...judgeRemovedTypes(source.name, await source.many(TypedColumn, columnsOfRemovedTypes())),
+  ];
+}
+
+export const judgeOids = (database: string, tables: readonly { readonly name: string }[]): CheckFinding[] =>
+  tables.map(({ name }) => ({
+    code: 'table-with-oids',
+    severity: 'block',
+    side: 'source',
+    database,
+    object: name,
+    message: `Table ${name} in database "${database}" is WITH OIDS, which the target does not know; its oid column would be lost.`,
+    remedy: `ALTER TABLE ${name} SET WITHOUT OIDS; (rewrites it under an exclusive lock). If the oid is used, add a column of its own for it first.`,
+  }));
+
+export const judgeRemovedTypes = (database: string, columns: readonly TypedColumn[]): CheckFinding[] =>
+  columns.map(({ table, column, type }) => {
+    const better = type.endsWith('reltime') ? 'interval' : type.endsWith('abstime') ? 'timestamptz' : 'tstzrange';
+    const wanted = type.startsWith('_') ? `${better}[]` : better;
+    return {
+      code: 'removed-type',
+      severity: 'block',
+      side: 'source',
+      database,
+      object: `${table}.${id(column).text}`,
+      message: `Column ${id(column).text} of ${table} in database "${database}" has type ${type.replace(/^_(.*)$/, '$1[]')}, which the target does not know.`,
+      remedy: `ALTER TABLE ${table} ALTER COLUMN ${id(column).text} TYPE ${wanted}; (rewrites it under an exclusive lock)`,
+    };
+  });
+
+export const judgeInvalidIndexes = (database: string, indexes: readonly IndexOfTable[]): CheckFinding[] =>
+  indexes.map(({ table, name }) => ({
+    code: 'invalid-index',
+    severity: 'warning',
+    side: 'source',
+    database,
+    object: name,
+    message: `Index ${name} of ${table} in database "${database}" is invalid; on the target it is built anew, and building fails if it is unique and rows are not.`,
+    remedy: `On the source: REINDEX INDEX ${name}; or DROP INDEX ${name};`,
+  }));
+
+export const judgeNotValid = (database: string, constraints: readonly IndexOfTable[]): CheckFinding[] =>
+  constraints.map(({ table, name }) => ({
+    code: 'not-valid-constraint',
+    severity: 'warning',
+    side: 'source',
+    database,
+    object: `${table}.${id(name).text}`,
+    message: `Constraint ${id(name).text} of ${table} in database "${database}" is NOT VALID; it is carried as it is.`,
+    remedy: `If that is not meant, on the source: ALTER TABLE ${table} VALIDATE CONSTRAINT ${id(name).text};`,
+  }));

@@ -1,0 +1,285 @@
+import type { Finding } from '../../engine/finding.ts';
+
+/**
+ * Every code a check can produce, for the documentation and for `accept:` in the configuration. The finding itself carries
+ * the values found and the exact lines to type; this is what the code means in general.
+ */
+export const FINDINGS = [
+  // Both clusters
+  {
+    code: 'cannot-look',
+    meaning: 'One of the checks could not look, usually for want of a privilege.',
+    remedy: 'Mend the cause that the finding names, then check again.',
+  },
+  {
+    code: 'version-unsupported',
+    meaning: 'The major version is older than what the native engine can do, or newer than what was tried.',
+    remedy: 'Use a source and a target of PostgreSQL 10 to 18.',
+  },
+  {
+    code: 'target-older',
+    meaning: 'The target has an older major version than the source.',
+    remedy: 'Point the target at a server of the same or a newer major version.',
+  },
+  {
+    code: 'same-cluster',
+    meaning: 'Source and target are the same cluster, or one is a physical copy of the other.',
+    remedy: 'Make the target with initdb and point the configuration at it.',
+  },
+  {
+    code: 'standby',
+    meaning: 'The server is a standby: nothing can be changed on it.',
+    remedy: 'Point the configuration at the primary.',
+  },
+  {
+    code: 'not-superuser',
+    meaning: 'The configured user is not a superuser.',
+    remedy: 'ALTER ROLE … SUPERUSER, or configure another user.',
+  },
+  {
+    code: 'client-tools',
+    meaning: 'pg_dump and pg_restore are missing, or of a major version that does not fit both servers.',
+    remedy: "Install the client programs of the target's major version, or name their folder with tools.bin.",
+  },
+  {
+    code: 'connections',
+    meaning: 'Fewer connections are free than pgconvoy needs.',
+    remedy: 'Raise max_connections, or lower the budgets in the configuration.',
+  },
+  // The source
+  {
+    code: 'wal-level',
+    meaning: 'wal_level is not logical: the source writes no WAL that can be decoded into rows.',
+    remedy: "ALTER SYSTEM SET wal_level = 'logical', then restart the source.",
+  },
+  {
+    code: 'replication-slots',
+    meaning: 'The source has too few replication slots for all databases and table copies.',
+    remedy: 'ALTER SYSTEM SET max_replication_slots, then restart the source.',
+  },
+  {
+    code: 'wal-senders',
+    meaning: 'The source has too few WAL senders for all databases and table copies.',
+    remedy: 'ALTER SYSTEM SET max_wal_senders, then restart the source.',
+  },
+  {
+    code: 'output-plugin',
+    meaning: 'output_plugin_libraries of the source does not list pgoutput, so no slot can be made.',
+    remedy: 'ALTER SYSTEM SET output_plugin_libraries, then reload the source.',
+  },
+  {
+    code: 'slot-wal-limit',
+    meaning: 'max_slot_wal_keep_size of the source is limited: a slot that falls further behind is lost.',
+    remedy: 'ALTER SYSTEM SET max_slot_wal_keep_size = -1 for the time of the upgrade, then reload the source.',
+  },
+  {
+    code: 'slot-idle-timeout',
+    meaning: 'idle_replication_slot_timeout of the source is set: a slot that nobody reads for so long is lost.',
+    remedy: 'ALTER SYSTEM SET idle_replication_slot_timeout = 0 for the time of the upgrade, then reload the source.',
+  },
+  {
+    code: 'prepared-transaction',
+    meaning: 'A prepared transaction holds up the creation of slots, and is not carried to the target.',
+    remedy: 'COMMIT PREPARED or ROLLBACK PREPARED in its database.',
+  },
+  {
+    code: 'long-transaction',
+    meaning: 'A write transaction has been open for more than a minute: slots are not made before it ends.',
+    remedy: 'Let it end, or end it with pg_terminate_backend.',
+  },
+  {
+    code: 'source-subscription',
+    meaning: 'The source itself subscribes to another server; subscriptions are not moved.',
+    remedy: 'Make the subscription on the target after the switch.',
+  },
+  {
+    code: 'foreign-slot',
+    meaning: 'A replication slot of somebody else: its consumer keeps following the old cluster.',
+    remedy: 'Plan how its consumer moves to the target; slots are not moved.',
+  },
+  {
+    code: 'database-refuses-connections',
+    meaning: 'A database accepts no connections, so it is not moved.',
+    remedy: 'ALTER DATABASE … ALLOW_CONNECTIONS true, or drop it, or leave it behind.',
+  },
+  // The target, and the way from it to the source
+  {
+    code: 'replication-workers',
+    meaning: 'max_logical_replication_workers of the target is too low for all databases and table copies.',
+    remedy: 'ALTER SYSTEM SET max_logical_replication_workers, then restart the target.',
+  },
+  {
+    code: 'worker-processes',
+    meaning: 'max_worker_processes of the target is too low for its replication workers.',
+    remedy: 'ALTER SYSTEM SET max_worker_processes, then restart the target.',
+  },
+  {
+    code: 'sync-workers',
+    meaning: 'max_sync_workers_per_subscription of the target is lower than budgets.tableWorkers.',
+    remedy: 'ALTER SYSTEM SET max_sync_workers_per_subscription, then reload the target.',
+  },
+  {
+    code: 'replication-origins',
+    meaning:
+      'The target can follow too few replication origins (max_active_replication_origins from 18 on, max_replication_slots before).',
+    remedy: 'ALTER SYSTEM SET max_active_replication_origins or max_replication_slots, then restart the target.',
+  },
+  {
+    code: 'source-unreachable',
+    meaning: 'The target server cannot reach the source.',
+    remedy:
+      'Set source.fromTarget to the address the target reaches the source by; see listen_addresses and firewalls.',
+  },
+  {
+    code: 'pg-hba',
+    meaning: 'pg_hba.conf of the source does not let the replication role in from the target.',
+    remedy: 'Add the line that the finding names to pg_hba.conf of the source, then SELECT pg_reload_conf().',
+  },
+  {
+    code: 'role-differs',
+    meaning: 'A role exists on both sides with different attributes; the one on the target is left as it is.',
+    remedy: 'ALTER ROLE on the target, if the difference is not meant.',
+  },
+  {
+    code: 'md5-password',
+    meaning: 'Roles have MD5 passwords, which PostgreSQL 18 deprecates. They are moved and still work.',
+    remedy: "Have them set anew with password_encryption = 'scram-sha-256'.",
+  },
+  {
+    code: 'tablespace-missing',
+    meaning: 'A tablespace in use does not exist on the target; what is in it goes to pg_default.',
+    remedy: 'CREATE TABLESPACE on the target, if it is wanted there.',
+  },
+  // Each database
+  {
+    code: 'target-database-not-empty',
+    meaning: 'A database of this name exists on the target, is not of our making and holds objects.',
+    remedy: 'Drop it on the target, or leave the database out with databases.exclude.',
+  },
+  {
+    code: 'target-database-differs',
+    meaning: 'An empty database of this name exists on the target with another encoding or locale.',
+    remedy: 'Drop it on the target: setup creates it as it is on the source.',
+  },
+  {
+    code: 'locale-missing',
+    meaning: "The database's locale does not exist on the target.",
+    remedy: "Install the locale on the target's machine, then restart the target.",
+  },
+  {
+    code: 'collation-version',
+    meaning: 'Text may sort in another order on the target: order of results, unique keys and text partitions change.',
+    remedy: 'Compare the order of values that matter, ranges of text partitions before all.',
+  },
+  {
+    code: 'extension-missing',
+    meaning: 'An extension of the database is not available on the target.',
+    remedy: "Install its package on the target's machine.",
+  },
+  {
+    code: 'extension-older',
+    meaning: 'The target has only an older version of an extension.',
+    remedy: "Install a newer package of the extension on the target's machine.",
+  },
+  {
+    code: 'preload-missing',
+    meaning:
+      'An extension of the database is preloaded on the source (shared_preload_libraries) and not on the target.',
+    remedy: 'ALTER SYSTEM SET shared_preload_libraries on the target, then restart it.',
+  },
+  {
+    code: 'extension-config-data',
+    meaning: "A table of an extension holds rows of users: it is the extension's, so it is not replicated.",
+    remedy: 'Carry its rows over deliberately, under the fence.',
+  },
+  {
+    code: 'partition-maintenance',
+    meaning: 'pg_partman makes and drops partitions: such changes do not travel.',
+    remedy: 'Stop its maintenance for the time of the upgrade, with partitions made in advance.',
+  },
+  {
+    code: 'no-replica-identity',
+    meaning: 'A table has no replica identity: UPDATE and DELETE on it fail as soon as it is published.',
+    remedy: '`pgconvoy fix` chooses one; where it cannot, add a primary key or exclude the database.',
+  },
+  {
+    code: 'identity-without-equality',
+    meaning:
+      'REPLICA IDENTITY FULL on a table with a column type that knows no equality: the target cannot find its rows.',
+    remedy: 'Add a primary key, or a unique index on NOT NULL columns, then `pgconvoy fix`.',
+  },
+  {
+    code: 'unlogged-table',
+    meaning: 'The rows of an unlogged table are not carried.',
+    remedy: 'ALTER TABLE … SET LOGGED before the upgrade, or fill it anew on the target.',
+  },
+  {
+    code: 'table-with-oids',
+    meaning: 'A table WITH OIDS, which PostgreSQL 12 and later do not know.',
+    remedy: 'ALTER TABLE … SET WITHOUT OIDS (rewrites the table).',
+  },
+  {
+    code: 'removed-type',
+    meaning: 'A column has a type that PostgreSQL 12 and later do not know (abstime, reltime, tinterval).',
+    remedy: 'ALTER TABLE … ALTER COLUMN … TYPE timestamptz or interval.',
+  },
+  {
+    code: 'large-objects',
+    meaning: 'Large objects are not carried by logical replication.',
+    remedy: 'Move them by hand and accept the finding, or exclude the database.',
+  },
+  {
+    code: 'foreign-server',
+    meaning: 'Foreign tables: their definition is carried, their data stays where it is.',
+    remedy: 'See that the target reaches the foreign server, and that it does not lead to the old cluster.',
+  },
+  {
+    code: 'always-trigger',
+    meaning:
+      'A trigger that is ENABLE ALWAYS or REPLICA would fire for replicated rows; it is made only at the switch.',
+    remedy: 'Nothing to do, if that is meant.',
+  },
+  {
+    code: 'event-trigger',
+    meaning: 'An event trigger would fire while the schema is built on the target; it is made only at the switch.',
+    remedy: 'Nothing to do, if that is meant.',
+  },
+  {
+    code: 'function-without-search-path',
+    meaning:
+      'A function that index, check, generated column or ALWAYS trigger calls depends on the search_path, which is empty in replication.',
+    remedy: 'ALTER FUNCTION … SET search_path.',
+  },
+  {
+    code: 'invalid-index',
+    meaning: 'An index is invalid (a CREATE INDEX CONCURRENTLY that failed): it becomes a valid one on the target.',
+    remedy: 'REINDEX or DROP INDEX on the source.',
+  },
+  {
+    code: 'not-valid-constraint',
+    meaning: 'A constraint is NOT VALID: existing rows may break it. It is carried as it is.',
+    remedy: 'ALTER TABLE … VALIDATE CONSTRAINT, if that is meant.',
+  },
+  {
+    code: 'reserved-schema',
+    meaning: 'The schema pgconvoy holds objects that are not ours; they would be left out.',
+    remedy: 'Rename that schema or move its objects.',
+  },
+  {
+    code: 'setting-unknown',
+    meaning: 'A setting of the database or of a role in it does not exist on the target.',
+    remedy: 'ALTER DATABASE … RESET or ALTER ROLE … IN DATABASE … RESET on the source.',
+  },
+  {
+    code: 'source-publication',
+    meaning: 'The database has publications of others; they are not moved.',
+    remedy: 'Make them on the target after the switch, and subscribe anew.',
+  },
+] as const satisfies readonly { readonly code: string; readonly meaning: string; readonly remedy: string }[];
+
+export type FindingCode = (typeof FINDINGS)[number]['code'];
+
+/** A finding with a registered code: what the judgements return. */
+export interface CheckFinding extends Finding {
+  readonly code: FindingCode;
+}

@@ -1,0 +1,64 @@
+import * as z from 'zod';
+import { sql } from '../sql.ts';
+import type { Sql } from '../sql.ts';
+
+export const ReplicationUse = z.object({
+  slots: z.number(),
+  senders: z.number(),
+  origins: z.number(),
+  subscriptions: z.number(),
+});
+export type ReplicationUse = z.output<typeof ReplicationUse>;
+
+/**
+ * How many slots, WAL senders, origins and enabled subscriptions of this cluster are not of this LIKE pattern.
+ * @see https://www.postgresql.org/docs/current/logical-replication-config.html
+ */
+export const replicationUse = (ours: string): Sql => sql`
+  with mine as (select oid::text as oid from pg_subscription where subname like ${ours})
+  select (select count(*) from pg_replication_slots where slot_name not like ${ours})::int as slots,
+         (select count(*) from pg_stat_replication where coalesce(application_name, '') not like ${ours})::int as senders,
+         (select count(*) from pg_replication_origin o
+           where not exists (select from mine where o.roname ~ ('^pg_' || mine.oid || '(_|$)')))::int as origins,
+         (select count(*) from pg_subscription where subenabled and subname not like ${ours})::int as subscriptions`;
+
+export const ReplicationSlot = z.object({
+  name: z.string(),
+  kind: z.enum(['logical', 'physical']),
+  plugin: z.string().nullable(),
+  database: z.string().nullable(),
+  active: z.boolean(),
+});
+export type ReplicationSlot = z.output<typeof ReplicationSlot>;
+
+/**
+ * Lasting replication slots that are not of this LIKE pattern.
+ * @see https://www.postgresql.org/docs/current/view-pg-replication-slots.html
+ */
+export const otherSlots = (ours: string): Sql => sql`
+  select slot_name::text as name, slot_type as kind, plugin::text, database::text, active
+    from pg_replication_slots
+   where slot_name not like ${ours} and not temporary
+   order by slot_name`;
+
+export const Subscription = z.object({ name: z.string(), database: z.string(), enabled: z.boolean() });
+export type Subscription = z.output<typeof Subscription>;
+
+/**
+ * Subscriptions of all databases of this cluster that are not of this LIKE pattern.
+ * @see https://www.postgresql.org/docs/current/catalog-pg-subscription.html
+ */
+export const otherSubscriptions = (ours: string): Sql => sql`
+  select s.subname::text as name, d.datname::text as database, s.subenabled as enabled
+    from pg_subscription s
+    join pg_database d on d.oid = s.subdbid
+   where s.subname not like ${ours}
+   order by d.datname, s.subname`;
+
+/** Subscriptions of this database, whoever made them. */
+export const subscriptionsOf = (database: string): Sql => sql`
+  select s.subname::text as name, d.datname::text as database, s.subenabled as enabled
+    from pg_subscription s
+    join pg_database d on d.oid = s.subdbid
+   where d.datname = ${database}
+   order by s.subname`;

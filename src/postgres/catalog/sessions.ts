@@ -1,0 +1,23 @@
+import * as z from 'zod';
+import { sql } from '../sql.ts';
+import type { Sql } from '../sql.ts';
+
+export const Sessions = z.object({ connections: z.number(), workers: z.number() });
+export type Sessions = z.output<typeof Sessions>;
+
+/**
+ * How many connections are in use by others than pgconvoy (below 12 WAL senders take from them too), and how many background
+ * workers run beside those of parallel queries and logical replication.
+ * @see https://www.postgresql.org/docs/current/runtime-config-connection.html#GUC-MAX-CONNECTIONS
+ */
+export const sessionsInUse = (): Sql => sql`
+  select count(*) filter (where application_name not like 'pgconvoy%' and
+           (backend_type = 'client backend' or
+            (backend_type = 'walsender' and current_setting('server_version_num')::int < 120000)))::int as connections,
+         count(*) filter (where backend_type not in (
+           'client backend', 'walsender', 'autovacuum launcher', 'autovacuum worker', 'background writer', 'checkpointer',
+           'startup', 'walreceiver', 'walwriter', 'walsummarizer', 'archiver', 'logger', 'io worker', 'slotsync worker',
+           'standalone backend', 'parallel worker', 'background worker', 'logical replication launcher',
+           'logical replication worker', 'logical replication apply worker', 'logical replication parallel worker',
+           'logical replication tablesync worker'))::int as workers
+    from pg_stat_activity`;
