@@ -1,0 +1,39 @@
+import type { OperationContext } from '../../engine/operation.ts';
+import {
+  DatabaseDefinition,
+  databaseDefinition,
+  DatabasePrivilege,
+  databasePrivileges,
+} from '../../postgres/catalog/database-definitions.ts';
+import { fragment, id, sql } from '../../postgres/sql.ts';
+
+/** How the target's database of this step was made; undefined where there is none. */
+export const targetDefinition = ({
+  targetCluster,
+  target,
+}: OperationContext): Promise<DatabaseDefinition | undefined> =>
+  targetCluster.maintenance.maybe(DatabaseDefinition, databaseDefinition(target.name));
+
+/** Whether the cutover has opened the target's database: from then on it belongs to the applications. */
+export const isOpened = async ({ targetLedger, target }: OperationContext): Promise<boolean> =>
+  (await targetLedger.find({ kind: 'opened', database: target.name })) !== undefined;
+
+/**
+ * Keeps everybody but superusers (we, and the apply workers) out of the target's database, whatever its owner has granted.
+ * @see https://www.postgresql.org/docs/current/sql-alterdatabase.html
+ */
+export async function closeTarget({ targetCluster, target }: OperationContext): Promise<void> {
+  const { maintenance } = targetCluster;
+  const found = await maintenance.maybe(DatabaseDefinition, databaseDefinition(target.name));
+  if (!found) return;
+  const privileges = await maintenance.many(DatabasePrivilege, databasePrivileges(target.name, found.acl));
+  await maintenance.transaction(async () => {
+    await maintenance.run(sql`alter database ${id(target.name)} connection limit 0`);
+    for (const grantee of new Set(
+      privileges.filter((each) => each.privilege !== 'CREATE').map((each) => each.grantee),
+    )) {
+      const who = grantee === null ? fragment`public` : id(grantee);
+      await maintenance.run(sql`revoke connect, temporary on database ${id(target.name)} from ${who} cascade`);
+    }
+  });
+}

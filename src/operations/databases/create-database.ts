@@ -1,0 +1,246 @@
+import * as z from 'zod';
+import { defineOperation, holds, lacks } from '../../engine/operation.ts';
+import type { OperationContext } from '../../engine/operation.ts';
+import { PgconvoyError } from '../../errors.ts';
+import {
+  DatabaseDefinition,
+  databaseDefinition,
+  UserObjects,
+  userObjects,
+} from '../../postgres/catalog/database-definitions.ts';
+import { parseSetting, sameSetting, setClause } from '../../postgres/settings.ts';
+import { fragment, id, join, lit, sql } from '../../postgres/sql.ts';
+import type { Fragment } from '../../postgres/sql.ts';
+import { offers } from '../../postgres/versions.ts';
+import { closeTarget, isOpened, targetDefinition } from './closed-database.ts';
+import { restorePrivileges } from './database-privileges.ts';
+
+type Missing =
+  | { readonly what: 'ledger' | 'database' | 'owner' | 'comment' | 'template mark' | 'closed to users' }
+  | { readonly what: 'setting'; readonly role: string | null; readonly setting: string };
+
+/** What was there before us, for a database that we did not make. */
+const Before = z.union([z.object({ existed: DatabaseDefinition }), z.object({})]);
+
+/**
+ * The database of the source, made on the target from template0: owner, encoding, locale, settings, comment. Until the cutover
+ * opens it, only superusers can connect. A database that is there already is taken only when it holds nothing of users.
+ * @see https://www.postgresql.org/docs/current/sql-createdatabase.html
+ */
+export const createDatabase = defineOperation({
+  name: 'create-database',
+  title: 'The database exists on the target, closed to users',
+  scope: 'database',
+  input: z.strictObject({}),
+  output: z.strictObject({
+    owner: z.string(),
+    encoding: z.string(),
+    collate: z.string(),
+    tablespace: z.string(),
+    /** Settings the target does not know any more. */
+    unknownSettings: z.array(z.string()),
+  }),
+
+  async check(context) {
+    const wanted = await sourceDefinition(context);
+    const found = await targetDefinition(context);
+    if (!found) return lacks<Missing>([{ what: 'database' }]);
+    const ours = await context.targetLedger.find(ledgerKey(context));
+    if (!ours) return lacks<Missing>([{ what: 'ledger' }]);
+    refuseOtherLocale(context, wanted, found);
+    const { settings, unknown } = await knownSettings(context, wanted);
+    const missing: Missing[] = [];
+    if (found.connectionLimit === -2) missing.push({ what: 'database' });
+    if (found.owner !== wanted.owner) missing.push({ what: 'owner' });
+    if (found.comment !== wanted.comment) missing.push({ what: 'comment' });
+    if (found.isTemplate !== wanted.isTemplate) missing.push({ what: 'template mark' });
+    for (const each of settings) {
+      const there = found.settings.some(
+        (other) => other.role === each.role && sameSetting(parseSetting(each.setting), parseSetting(other.setting)),
+      );
+      if (!there) missing.push({ what: 'setting', ...each });
+    }
+    if (found.isOpen && !(await isOpened(context))) missing.push({ what: 'closed to users' });
+    if (missing.length > 0) return lacks(missing);
+    const { owner, encoding, collate, tablespace } = found;
+    return holds({ owner, encoding, collate, tablespace, unknownSettings: unknown });
+  },
+
+  async apply(context) {
+    const { targetCluster, targetLedger, target } = context;
+    const { maintenance } = targetCluster;
+    const wanted = await sourceDefinition(context);
+    let found = await targetDefinition(context);
+    if (found && !(await targetLedger.find(ledgerKey(context)))) await adopt(context, wanted, found);
+    if (found?.connectionLimit === -2) {
+      await maintenance.run(sql`drop database ${id(target.name)}`);
+      found = undefined;
+    }
+    if (!found) {
+      await targetLedger.record(ledgerKey(context), {});
+      await create(context, wanted);
+    }
+    const { settings } = await knownSettings(context, wanted);
+    const name = id(target.name);
+    await maintenance.transaction(async () => {
+      await maintenance.run(sql`alter database ${name} owner to ${id(wanted.owner)}`);
+      await maintenance.run(
+        sql`comment on database ${name} is ${wanted.comment === null ? fragment`null` : lit(wanted.comment)}`,
+      );
+      await maintenance.run(
+        sql`alter database ${name} is_template ${wanted.isTemplate ? fragment`true` : fragment`false`}`,
+      );
+      await replay(context, settings);
+    });
+    if (!(await isOpened(context))) await closeTarget(context);
+  },
+
+  async undo(context) {
+    const { targetCluster, targetLedger, target } = context;
+    const entry = await targetLedger.find(ledgerKey(context));
+    if (!entry) return false;
+    // From its opening on it holds what nobody else has.
+    if (await isOpened(context)) {
+      await targetLedger.forget(ledgerKey(context));
+      return false;
+    }
+    const before = Before.parse(entry.before);
+    if ('existed' in before) await giveBack(context, before.existed);
+    else if (await targetDefinition(context)) {
+      await endOurSessions(context);
+      await targetCluster.maintenance.run(sql`alter database ${id(target.name)} is_template false`);
+      await targetCluster.maintenance.run(sql`drop database ${id(target.name)}`);
+    }
+    await targetLedger.forget(ledgerKey(context));
+    return true;
+  },
+});
+
+const ledgerKey = ({ target }: OperationContext) => ({ kind: 'database', database: target.name });
+
+const sourceDefinition = ({ sourceCluster, source }: OperationContext): Promise<DatabaseDefinition> =>
+  sourceCluster.maintenance.one(DatabaseDefinition, databaseDefinition(source.name));
+
+async function create({ targetCluster, target, log }: OperationContext, wanted: DatabaseDefinition): Promise<void> {
+  const { maintenance } = targetCluster;
+  const { major } = await targetCluster.facts();
+  const options: Fragment[] = [
+    fragment`template template0`,
+    fragment`owner ${id(wanted.owner)}`,
+    fragment`encoding ${lit(wanted.encoding)}`,
+    fragment`lc_collate ${lit(wanted.collate)}`,
+    fragment`lc_ctype ${lit(wanted.ctype)}`,
+    // Nobody gets in between CREATE and REVOKE.
+    fragment`connection limit 0`,
+  ];
+  if (offers(major, 'localeProvider')) {
+    if (wanted.provider === 'i') options.push(fragment`locale_provider icu icu_locale ${lit(wanted.locale ?? '')}`);
+    else if (wanted.provider === 'b')
+      options.push(fragment`locale_provider builtin builtin_locale ${lit(wanted.locale ?? 'C')}`);
+    else options.push(fragment`locale_provider libc`);
+    if (wanted.icuRules !== null) options.push(fragment`icu_rules ${lit(wanted.icuRules)}`);
+  }
+  const tablespace = await maintenance.maybe(
+    z.object({}),
+    sql`select from pg_tablespace where spcname = ${wanted.tablespace} and spcname <> 'pg_default'`,
+  );
+  if (tablespace) options.push(fragment`tablespace ${id(wanted.tablespace)}`);
+  else if (wanted.tablespace !== 'pg_default')
+    log.warn({ tablespace: wanted.tablespace }, 'no such tablespace on the target: the default is used');
+  await maintenance.run(sql`create database ${id(target.name)} with ${join(options, ' ')}`);
+}
+
+/** Takes a database that somebody else made, as long as nothing in it can be overwritten. Changes nothing but the ledger. */
+async function adopt(context: OperationContext, wanted: DatabaseDefinition, found: DatabaseDefinition): Promise<void> {
+  const { target, targetLedger } = context;
+  const objects = await target.maybe(UserObjects, userObjects());
+  if (objects) {
+    throw new PgconvoyError(
+      `target, database "${target.name}": it exists already and holds ${objects.count} objects that pgconvoy has not made, ` +
+        `among them ${objects.examples.join(', ')}`,
+      {
+        hint: `Nothing was changed. Drop or rename the database on the target, or leave it out (databases.exclude), then retry the step.`,
+      },
+    );
+  }
+  refuseOtherLocale(context, wanted, found);
+  await targetLedger.record(ledgerKey(context), { existed: found });
+}
+
+/** Encoding and locale cannot be changed afterwards. How ICU spells a locale differs by major, so that is not compared. */
+function refuseOtherLocale({ target }: OperationContext, wanted: DatabaseDefinition, found: DatabaseDefinition): void {
+  const keys = ['encoding', 'provider', ...(wanted.provider === 'c' ? (['collate', 'ctype'] as const) : [])] as const;
+  const different = keys.filter((key) => wanted[key] !== found[key]);
+  if (different.length === 0) return;
+  const values = different.map((key) => `${key} ${found[key]} instead of ${wanted[key]}`).join(', ');
+  throw new PgconvoyError(`target, database "${target.name}": it exists with ${values}`, {
+    hint: 'These cannot be changed: drop or rename that database on the target, then retry the step.',
+  });
+}
+
+/** Settings that the target knows, and the names of those it does not (removed since the source's major). */
+async function knownSettings({ targetCluster }: OperationContext, { settings }: DatabaseDefinition) {
+  const names = settings.map(({ setting }) => parseSetting(setting).name);
+  const rows = await targetCluster.maintenance.many(
+    z.object({ name: z.string() }),
+    // A name with a dot is a setting of an extension or an application: always taken.
+    sql`select name from unnest(${names}::text[]) name
+         where name not like '%.%' and current_setting(name, true) is null`,
+  );
+  const unknown = new Set(rows.map((row) => row.name));
+  return {
+    settings: settings.filter(({ setting }) => !unknown.has(parseSetting(setting).name)),
+    unknown: [...unknown],
+  };
+}
+
+async function replay(
+  { targetCluster, target }: OperationContext,
+  settings: DatabaseDefinition['settings'],
+): Promise<void> {
+  for (const { role, setting } of settings) {
+    const what = setClause(parseSetting(setting));
+    await targetCluster.maintenance.run(
+      role === null
+        ? sql`alter database ${id(target.name)} set ${what}`
+        : sql`alter role ${id(role)} in database ${id(target.name)} set ${what}`,
+    );
+  }
+}
+
+/** Puts a database that was there before us back as it was. */
+async function giveBack(context: OperationContext, before: DatabaseDefinition): Promise<void> {
+  const { targetCluster, target } = context;
+  const found = await targetDefinition(context);
+  if (!found) return;
+  const { maintenance } = targetCluster;
+  const name = id(target.name);
+  await maintenance.transaction(async () => {
+    await maintenance.run(sql`alter database ${name} owner to ${id(before.owner)}`);
+    await maintenance.run(
+      sql`comment on database ${name} is ${before.comment === null ? fragment`null` : lit(before.comment)}`,
+    );
+    await maintenance.run(
+      sql`alter database ${name} is_template ${before.isTemplate ? fragment`true` : fragment`false`}`,
+    );
+    for (const role of new Set(found.settings.map((each) => each.role))) {
+      await maintenance.run(
+        role === null
+          ? sql`alter database ${name} reset all`
+          : sql`alter role ${id(role)} in database ${name} reset all`,
+      );
+    }
+    await replay(context, before.settings);
+  });
+  await restorePrivileges(context, before, targetCluster);
+}
+
+/** Ends what this tool itself still has open in the database: kept sessions of this process and those of other workers. */
+async function endOurSessions({ targetCluster, target }: OperationContext): Promise<void> {
+  await target.close();
+  await targetCluster.cluster.forget(target.name);
+  await targetCluster.maintenance.run(
+    sql`select pg_terminate_backend(pid) from pg_stat_activity
+         where datname = ${target.name} and application_name like 'pgconvoy/%' and pid <> pg_backend_pid()`,
+  );
+}

@@ -1,0 +1,98 @@
+import * as z from 'zod';
+import { sql } from '../sql.ts';
+import type { Sql } from '../sql.ts';
+
+export const DatabaseDefinition = z.object({
+  name: z.string(),
+  owner: z.string(),
+  encoding: z.string(),
+  collate: z.string(),
+  ctype: z.string(),
+  /** c: the C library, i: ICU (15 and later), b: built in (17 and later). */
+  provider: z.enum(['c', 'i', 'b']),
+  /** Of ICU or the built-in provider. */
+  locale: z.string().nullable(),
+  icuRules: z.string().nullable(),
+  tablespace: z.string(),
+  isTemplate: z.boolean(),
+  comment: z.string().nullable(),
+  /** -1: no limit, -2: left behind by a DROP DATABASE that was interrupted. */
+  connectionLimit: z.coerce.number(),
+  /** As text; null: nobody has granted or revoked anything. */
+  acl: z.string().nullable(),
+  /** `name=value`, as ALTER DATABASE … SET (role null) and ALTER ROLE … IN DATABASE … SET left them. */
+  settings: z.array(z.object({ role: z.string().nullable(), setting: z.string() })),
+  /** Somebody but superusers can connect: a privilege of theirs, and room for a connection. */
+  isOpen: z.boolean(),
+});
+export type DatabaseDefinition = z.output<typeof DatabaseDefinition>;
+
+/**
+ * How a database was made, or no row where there is none. Columns that only some majors have are read by way of JSON.
+ * @see https://www.postgresql.org/docs/current/catalog-pg-database.html
+ */
+export const databaseDefinition = (name: string): Sql => sql`
+  select d.datname as name, pg_get_userbyid(d.datdba) as owner, pg_encoding_to_char(d.encoding) as encoding,
+         d.datcollate::text as collate, d.datctype::text as ctype,
+         coalesce(to_jsonb(d)->>'datlocprovider', 'c') as provider,
+         coalesce(to_jsonb(d)->>'datlocale', to_jsonb(d)->>'daticulocale') as locale,
+         to_jsonb(d)->>'daticurules' as "icuRules",
+         t.spcname as tablespace, d.datistemplate as "isTemplate",
+         shobj_description(d.oid, 'pg_database') as comment, d.datconnlimit as "connectionLimit", d.datacl::text as acl,
+         coalesce((select json_agg(json_build_object('role', r.rolname, 'setting', c.setting) order by r.rolname, c.setting)
+                     from pg_db_role_setting s
+                     cross join unnest(s.setconfig) c (setting)
+                     left join pg_roles r on r.oid = s.setrole
+                    where s.setdatabase = d.oid and (s.setrole = 0 or r.rolname is not null)), '[]') as settings,
+         d.datconnlimit <> 0 and exists (
+           select from aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a where a.privilege_type = 'CONNECT')
+           as "isOpen"
+    from pg_database d join pg_tablespace t on t.oid = d.dattablespace
+   where d.datname = ${name}`;
+
+export const DatabasePrivilege = z.object({
+  /** Null: everybody (PUBLIC). */
+  grantee: z.string().nullable(),
+  grantor: z.string(),
+  privilege: z.enum(['CREATE', 'CONNECT', 'TEMPORARY']),
+  grantable: z.boolean(),
+});
+export type DatabasePrivilege = z.output<typeof DatabasePrivilege>;
+
+/** What everybody may do with a database by an ACL given as text, or by its owner's default where that is null. */
+export const databasePrivileges = (name: string, acl: string | null): Sql => sql`
+  select g.rolname as grantee, pg_get_userbyid(a.grantor) as grantor, a.privilege_type as privilege,
+         a.is_grantable as grantable
+    from pg_database d
+    cross join aclexplode(coalesce(${acl}::text::aclitem[], acldefault('d', d.datdba))) a
+    left join pg_roles g on g.oid = a.grantee
+   where d.datname = ${name} and (a.grantee = 0 or g.rolname is not null)
+   order by 1 nulls first, 3`;
+
+export const UserObjects = z.object({ count: z.coerce.number(), examples: z.array(z.string()) });
+
+/**
+ * How many objects users have made in this database, with a few names; what template0 and our own ledger hold is left out.
+ * Objects of users have an OID from 16384 on.
+ * @see https://www.postgresql.org/docs/current/system-catalog-initial-data.html#SYSTEM-CATALOG-OID-ASSIGNMENT
+ */
+export const userObjects = (): Sql => sql`
+  with objects (name) as (
+    select format('%I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace
+     where c.oid >= 16384 and c.relkind in ('r', 'p', 'v', 'm', 'S', 'f', 'c')
+       and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'pgconvoy')
+    union all
+    select format('%I.%I()', n.nspname, p.proname) from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+     where p.oid >= 16384 and n.nspname not in ('information_schema', 'pgconvoy')
+    union all
+    select format('type %I.%I', n.nspname, t.typname) from pg_type t join pg_namespace n on n.oid = t.typnamespace
+     where t.oid >= 16384 and t.typtype in ('d', 'e', 'r') and n.nspname not in ('information_schema', 'pgconvoy')
+    union all
+    select format('schema %I', nspname) from pg_namespace
+     where oid >= 16384 and nspname !~ '^pg_' and nspname <> 'pgconvoy'
+    union all
+    select format('extension %I', extname) from pg_extension where oid >= 16384
+    union all
+    select format('large object %s', oid) from pg_largeobject_metadata)
+  select count(*)::float8 as count, (array_agg(name order by name))[1:5] as examples from objects
+   having count(*) > 0`;
