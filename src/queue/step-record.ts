@@ -47,6 +47,7 @@ export class StepRecord {
   }
 
   readonly progress = (progress: Progress): void => {
+    if (this.#closed) return;
     this.#data = { ...this.#data, progress };
     this.#dirty = true;
     this.#timer ??= setTimeout(() => {
@@ -94,20 +95,15 @@ export class StepRecord {
   }
 
   async #write(): Promise<void> {
-    while (this.#dirty && !this.#closed) {
-      if (this.#writing) {
-        await this.#writing;
-        continue;
-      }
-      this.#dirty = false;
-      this.#writing = this.#job
-        .updateProgress({ ...this.#data })
-        .catch(() => undefined)
-        .finally(() => {
-          this.#writing = undefined;
-        });
-      await this.#writing;
-    }
+    while (this.#writing) await this.#writing;
+    if (!this.#dirty || this.#closed) return;
+    this.#dirty = false;
+    this.#writing = this.#job
+      .updateProgress({ ...this.#data })
+      .catch(() => undefined)
+      .finally(() => {
+        this.#writing = undefined;
+      });
     await this.#writing;
   }
 }
