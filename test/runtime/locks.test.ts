@@ -34,12 +34,12 @@ describe('DatabaseLocks', () => {
     const waits: string[] = [];
     let got = 0;
     const later = [one, two].map(async (locks) => {
-      const release = await locks.hold('a', request({ onWait: (holder) => waits.push(holder) }));
+      const releaseLater = await locks.hold('a', request({ onWait: (holder) => waits.push(holder) }));
       got += 1;
       expect(got).toBe(1);
       await sleep(50);
       got -= 1;
-      await release();
+      await releaseLater();
     });
     for (const other of ['b', undefined]) await (await two.hold(other, request()))();
     expect(got).toBe(0);

@@ -33,7 +33,7 @@ describe('config.example.yaml', () => {
       const insideList = path.length > 2 && path[0] === 'queue';
       if (insideList || !schema.safeParse(undefined).success || schema.safeParse(undefined).data === undefined)
         continue;
-      expect(written, path.join('.')).toHaveProperty(path);
+      expect(written).toHaveProperty([...path]);
     }
   });
 

@@ -1,0 +1,45 @@
+import { once } from 'node:events';
+import type { LoadedConfig } from '../src/config/load.ts';
+import type { Logger } from '../src/log.ts';
+import { operations } from '../src/operations/index.ts';
+import { openQueues } from '../src/queue/queues.ts';
+import { startWorkers } from '../src/queue/workers.ts';
+import type { Workers } from '../src/queue/workers.ts';
+import { closeClusters, openClusters } from '../src/runtime/clusters.ts';
+import { createExecutor } from '../src/runtime/execute.ts';
+import { workflows } from '../workflows/index.ts';
+
+export interface WorkerRequest {
+  readonly loaded: LoadedConfig;
+  readonly log: Logger;
+  /** Aborted to stop gracefully: what runs is handed over. */
+  readonly signal: AbortSignal;
+  /** When to stop by itself, and how; nothing: at the signal. */
+  readonly stay?: (workers: Workers, signal: AbortSignal) => Promise<void>;
+}
+
+/**
+ * One worker process: takes the steps of any run of this configuration until it is stopped.
+ * @throws ConfigError, UnreachableError
+ */
+export async function runWorker({ loaded, log, signal, stay }: WorkerRequest): Promise<void> {
+  const { config, settings } = loaded;
+  const queues = await openQueues(config.queue, 'worker', log);
+  const clusters = openClusters(loaded);
+  const executor = createExecutor(clusters, operations);
+  try {
+    const workers = await startWorkers({
+      queues,
+      workflows: Object.values(workflows),
+      execute: executor.execute,
+      budgets: config.budgets,
+      waitDeadlineMs: settings.deadlines.lock,
+      log,
+    });
+    if (stay) await stay(workers, signal);
+    else if (!signal.aborted) await once(signal, 'abort');
+    await workers.stop();
+  } finally {
+    await Promise.allSettled([executor.close(), closeClusters(clusters), queues.close()]);
+  }
+}
