@@ -252,7 +252,7 @@ export const FINDINGS = [
   },
   {
     code: 'invalid-index',
-    meaning: 'An index is invalid (a CREATE INDEX CONCURRENTLY that failed): it becomes a valid one on the target.',
+    meaning: 'An index is invalid (a CREATE INDEX CONCURRENTLY that failed): the target will not have it.',
     remedy: 'REINDEX or DROP INDEX on the source.',
   },
   {

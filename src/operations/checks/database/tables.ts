@@ -100,7 +100,7 @@ export const judgeLargeObjects = (database: string, count: number): CheckFinding
           severity: 'block',
           side: 'source',
           database,
-          message: `Database "${database}" holds ${count} large objects, which logical replication does not carry.`,
+          message: `Database "${database}" holds large objects (${count}), which logical replication does not carry.`,
           remedy:
             'Remove orphaned ones with vacuumlo. To go on without them or to move them by hand under the fence (pg_dump --large-objects), put accept: [large-objects] into the configuration.',
         },
@@ -113,7 +113,7 @@ export const judgeForeignServers = (database: string, servers: readonly ForeignS
     side: 'source',
     database,
     object: name,
-    message: `Foreign server "${name}" (${wrapper}${place && `, ${place}`}) in database "${database}" has ${tables} foreign tables and ${mappings} user mappings: definitions and mappings are carried, the data stays there.`,
+    message: `Foreign server "${name}" (${wrapper}${place && `, ${place}`}) in database "${database}" (foreign tables: ${tables}, user mappings: ${mappings}): definitions and mappings are carried, the data stays there.`,
     remedy: `See that the target's machine reaches it, and that it does not lead to the old cluster: ALTER SERVER ${id(name).text} OPTIONS (SET host '…');`,
   }));
 
@@ -173,8 +173,8 @@ export const judgeInvalidIndexes = (database: string, indexes: readonly IndexOfT
     side: 'source',
     database,
     object: name,
-    message: `Index ${name} of ${table} in database "${database}" is invalid; on the target it is built anew, and building fails if it is unique and rows are not.`,
-    remedy: `On the source: REINDEX INDEX ${name}; or DROP INDEX ${name};`,
+    message: `Index ${name} of ${table} in database "${database}" is invalid (a CREATE INDEX CONCURRENTLY that failed); pg_dump leaves it out, so the target will not have it.`,
+    remedy: `If it is wanted, on the source: REINDEX INDEX ${name}; else DROP INDEX ${name};`,
   }));
 
 export const judgeNotValid = (database: string, constraints: readonly IndexOfTable[]): CheckFinding[] =>
