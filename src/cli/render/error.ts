@@ -1,5 +1,7 @@
 import { ExitCode, PgconvoyError } from '../../errors.ts';
+import { remedyLines } from './problems.ts';
 import type { Style } from './style.ts';
+import { visibleLines } from './text.ts';
 
 export interface Failure {
   readonly message: string;
@@ -22,10 +24,9 @@ export function failureOf(error: unknown): Failure {
 }
 
 export function renderFailure(failure: Failure, style: Style, withStack: boolean): string {
-  const hint = failure.hint.split('\n').map((line, index) => (index === 0 ? `→ ${line}` : `  ${line}`));
   return [
-    `${style.red('error:')} ${failure.message}`,
-    ...hint.map((line) => `  ${style.cyan(line)}`),
+    `${style.red('error:')} ${visibleLines(failure.message)}`,
+    ...remedyLines(failure.hint, '  ', style),
     ...(withStack && failure.stack !== undefined ? [style.dim(failure.stack)] : []),
   ].join('\n');
 }

@@ -9,7 +9,7 @@ import { duration, plural, visible } from './text.ts';
  */
 export function eventsBetween(before: RunView | undefined, after: RunView): string[] {
   const lines: string[] = [];
-  if (!before) lines.push(`${after.workflow} ${after.id}: ${after.title}, ${plural(after.databases.length, 'database')}`);
+  if (!before) lines.push(`${after.id}: ${after.title}, ${plural(after.databases.length, 'database')}`);
   const known = new Map(before ? stepsOf(before).map((step) => [step.id, step]) : []);
   for (const step of stepsOf(after)) lines.push(...stepEvents(known.get(step.id), step));
   for (const stage of after.stages) {

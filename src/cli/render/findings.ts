@@ -1,6 +1,7 @@
 import type { Finding } from '../../engine/finding.ts';
+import { remedyLines } from './problems.ts';
 import type { Style } from './style.ts';
-import { plural, visible, wrap } from './text.ts';
+import { plural, visible, visibleLines, wrap } from './text.ts';
 
 const SEVERITIES = ['block', 'warning'] as const;
 const SIDES = ['source', 'target'] as const;
@@ -36,11 +37,10 @@ export function findingsSummary(findings: readonly Finding[]): string {
 }
 
 function one(finding: Finding, style: Style, width: number, colour: (text: string) => string): string[] {
-  const object = finding.object === undefined ? '' : `${visible(finding.object)}: `;
-  const message = wrap(`${object}${finding.message}`, width - 6, '      ').trimStart();
+  const message = wrap(visibleLines(finding.message), width - 6, '      ').trimStart();
   return [
     `    ${colour(finding.severity === 'block' ? '✗' : '!')} ${message} ${style.dim(`[${finding.code}]`)}`,
-    ...finding.remedy.split('\n').map((line, index) => style.cyan(`      ${index === 0 ? '→' : ' '} ${line}`)),
+    ...remedyLines(finding.remedy, '      ', style),
   ];
 }
 

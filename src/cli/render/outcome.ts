@@ -1,9 +1,9 @@
 import type { RunView } from '../../queue/types.ts';
 import { findingsOf, problemsOf, stepsOf } from '../run-facts.ts';
 import { findingsSummary, renderFindings } from './findings.ts';
-import { renderProblems } from './problems.ts';
+import { remedyLines, renderProblems } from './problems.ts';
 import type { Style } from './style.ts';
-import { duration, plural } from './text.ts';
+import { duration, plural, visible, visibleLines } from './text.ts';
 
 /** What a run came to, as a command's result. */
 export function renderOutcome(view: RunView, style: Style, width: number, now: number): string {
@@ -15,29 +15,29 @@ export function renderOutcome(view: RunView, style: Style, width: number, now: n
         ...renderProblems(problemsOf(view), style, { run: view.id, now, width }),
         ...blockingFindings(view, style, width),
         '',
-        `${style.red(`${view.workflow} ${view.id}: ${standstill(view)}`)}`,
+        `${style.red(`${view.id}: ${standstill(view)}`)}`,
         `  all failed steps at once: ${style.cyan(`pgconvoy retry ${view.id}`)}`,
         `  give up on it:            ${style.cyan(`pgconvoy cancel ${view.id}`)}`,
       ].join('\n');
     case 'failed':
       return [
-        `${style.red('✗')} ${view.workflow} ${view.id} cannot go on: ${view.error?.message ?? 'no cause is known'}`,
-        ...(view.error ? [style.cyan(`  → ${view.error.hint}`)] : []),
+        `${style.red('✗')} ${view.id} cannot go on: ${visibleLines(view.error?.message ?? 'no cause is known')}`,
+        ...(view.error ? remedyLines(view.error.hint, '  ', style) : []),
       ].join('\n');
     case 'waiting-approval':
       return [
-        style.yellow(`${view.workflow} ${view.id} waits for approval: ${view.stages[view.stage ?? 0]?.title ?? ''}`),
+        style.yellow(`${view.id} waits for approval: ${view.stages[view.stage ?? 0]?.title ?? ''}`),
         `  look at it: ${style.cyan(`pgconvoy status ${view.id}`)}`,
         `  approve it: ${style.cyan(`pgconvoy approve ${view.id}`)}`,
       ].join('\n');
     case 'cancelling':
     case 'cancelled':
       return [
-        style.yellow(`${view.workflow} ${view.id} was cancelled${view.cancel ? ` by ${view.cancel.by}` : ''}.`),
+        style.yellow(`${view.id} was cancelled${view.cancel ? ` by ${visible(view.cancel.by)}` : ''}.`),
         `  carry it on: ${style.cyan(`pgconvoy resume ${view.id}`)}`,
       ].join('\n');
     case 'running':
-      return `${view.workflow} ${view.id} goes on. Join it: ${style.cyan(`pgconvoy status ${view.id} --watch`)}`;
+      return `${view.id} goes on. Join it: ${style.cyan(`pgconvoy status ${view.id} --watch`)}`;
     default:
       return view.state satisfies never;
   }
@@ -76,6 +76,6 @@ function standstill(view: RunView): string {
   const databases = new Set(failed.flatMap((step) => step.database ?? [])).size;
   const others = view.databases.length - databases;
   if (databases === 0) return `${plural(failed.length, 'step')} of the cluster failed`;
-  const rest = others === 0 ? '' : `; the other ${others} ${others === 1 ? 'has' : 'have'} come as far as they can without them`;
+  const rest = others === 0 ? '' : `; ${plural(others, 'other database')} went as far as possible`;
   return `${plural(failed.length, 'step')} failed in ${plural(databases, 'database')}${rest}`;
 }

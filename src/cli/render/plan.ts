@@ -1,6 +1,6 @@
 import type { Plan, PlannedStep, Stage } from '../../engine/plan.ts';
 import type { Style } from './style.ts';
-import { clipMiddle, columns, plural, visible, wrap } from './text.ts';
+import { clipMiddle, columns, plural, visible, widthOf, wrap } from './text.ts';
 
 /** A database that a run leaves alone, and why. */
 export interface LeftOut {
@@ -28,17 +28,23 @@ function databases(plan: Plan, style: Style, width: number): string[] {
 }
 
 function left(leftOut: readonly LeftOut[], style: Style, width: number): string[] {
-  const rows = leftOut.map(({ name, reason }) => [`  ${clipMiddle(visible(name), 30)}`, reason]);
-  const first = Math.max(...columns(rows.map(([name]) => [name!])).map((line) => line.length));
-  return [
-    style.bold(`${plural(leftOut.length, 'database')} left out`),
-    ...columns(rows.map(([name, reason]) => [name!, wrap(reason!, width - first - 2, ' '.repeat(first + 2)).trimStart()])),
-  ];
+  const lines = leftOutLines(leftOut, Infinity).map((line) => wrap(line, width - 4, '    ').slice(2));
+  return [style.bold(`${plural(leftOut.length, 'database')} left out`), ...lines];
+}
+
+/** One line for each reason: `a, b and 97 more: not among the databases to include`. */
+export function leftOutLines(leftOut: readonly LeftOut[], most: number): string[] {
+  const reasons = new Map<string, string[]>();
+  for (const { name, reason } of leftOut) reasons.set(reason, [...(reasons.get(reason) ?? []), visible(name)]);
+  return [...reasons].map(([reason, names]) => {
+    const more = names.length > most ? ` and ${names.length - most} more` : '';
+    return `${names.slice(0, most).join(', ')}${more}: ${reason}`;
+  });
 }
 
 /** Names side by side, as many as fit; order runs down the columns as in `ls`. */
 function grid(names: readonly string[], width: number): string[] {
-  const widest = Math.max(...names.map((name) => [...name].length));
+  const widest = Math.max(...names.map(widthOf));
   const across = Math.max(1, Math.floor(width / (widest + 2)));
   const down = Math.ceil(names.length / across);
   const rows = Array.from({ length: down }, (_, row) => names.filter((_name, index) => index % down === row));

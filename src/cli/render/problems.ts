@@ -1,4 +1,4 @@
-import { clipMiddle, plural, visible, wrap } from './text.ts';
+import { clipMiddle, plural, visible, visibleLines, wrap } from './text.ts';
 import type { Problem } from '../run-facts.ts';
 import type { Style } from './style.ts';
 
@@ -31,14 +31,19 @@ function one({ kind, step, error, databases }: Problem, style: Style, { run, now
   const colour = failed ? style.red : style.yellow;
   const where = places(databases);
   const again = failed ? 'failed' : `tries again ${inTime(step.retryAt, now)} (attempt ${step.attempts + 1})`;
-  const hint = error.hint.split('\n');
   return [
     `${colour(failed ? '✗' : '!')} ${style.bold(where)}: ${step.key} ${colour(again)}`,
     ...wrap(visibleLines(error.message), width - 4, '    ').split('\n'),
-    ...hint.map((line, index) => style.cyan(`    ${index === 0 ? '→' : ' '} ${line}`)),
+    ...remedyLines(error.hint, '    ', style),
     ...(failed ? [style.cyan(`    → then: ${retryLine(run, step.key, databases)}`)] : []),
   ];
 }
+
+/** What to do, as it stands, for copying: an arrow before its first line. */
+export const remedyLines = (hint: string, indent: string, style: Style): string[] =>
+  visibleLines(hint)
+    .split('\n')
+    .map((line, index) => style.cyan(`${indent}${index === 0 ? '→' : ' '} ${line}`));
 
 /** What takes the failed steps up again, for copying into a shell. */
 export function retryLine(run: string, key: string, databases: readonly (string | undefined)[]): string {
@@ -61,5 +66,3 @@ export function places(databases: readonly (string | undefined)[]): string {
 /** `in 12 s`, or `now`. */
 export const inTime = (at: number | undefined, now: number): string =>
   at === undefined || at <= now ? 'now' : `in ${Math.max(1, Math.round((at - now) / 1_000))} s`;
-
-const visibleLines = (text: string): string => text.split('\n').map(visible).join('\n');

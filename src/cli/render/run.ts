@@ -2,9 +2,9 @@ import type { RunState, RunView, StageView, StepView } from '../../queue/types.t
 import { copyTotals, currentStage, etaOf, findingsOf, lanesOf, problemsOf } from '../run-facts.ts';
 import type { Lane } from '../run-facts.ts';
 import { findingsSummary } from './findings.ts';
-import { inTime, renderProblems } from './problems.ts';
+import { inTime, remedyLines, renderProblems } from './problems.ts';
 import type { Style } from './style.ts';
-import { bar, bytes, clip, clipMiddle, duration, integer, padEnd, padStart, percent, plural, visible, widthOf } from './text.ts';
+import { bar, bytes, clip, clipMiddle, duration, integer, padEnd, padStart, percent, plural, visible, visibleLines, widthOf } from './text.ts';
 
 export interface RunRendering {
   readonly style: Style;
@@ -53,13 +53,13 @@ function header(view: RunView, stage: StageView | undefined, { style, now, width
   const elapsed = duration((view.finishedAt ?? now) - (view.startedAt ?? view.createdAt));
   const state = stateColour(view.state, style)(STATES[view.state]);
   const lines = [
-    `${style.bold(`${view.workflow} ${view.id}`)} · ${state} · ${plural(view.databases.length, 'database')} · ${elapsed}`,
+    `${style.bold(view.id)} · ${state} · ${plural(view.databases.length, 'database')} · ${elapsed}`,
   ];
   if (stage && view.state !== 'completed') {
     const title = stage.kind === 'gate' ? `Approval: ${stage.title}` : stage.title;
     lines.push(clip(`stage ${stage.index + 1} of ${view.stages.length}: ${title}`, width));
   }
-  if (view.error) lines.push(style.red(`✗ ${view.error.message}`), style.cyan(`  → ${view.error.hint}`));
+  if (view.error) lines.push(style.red(`✗ ${visibleLines(view.error.message)}`), ...remedyLines(view.error.hint, '  ', style));
   lines.push(...warnings.map((warning) => style.yellow(`! ${warning}`)));
   return lines;
 }

@@ -1,12 +1,18 @@
+import { stripVTControlCharacters } from 'node:util';
+
 /** Text for terminals: widths, clipping, columns. Pure. */
 
-const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu;
+/** Control characters, and those that turn the direction of writing. */
+const CONTROL = /[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu;
 const ESCAPES: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
 
 /** A name as it may be shown: control characters become visible, so that no database name can steer the terminal. */
 export function visible(name: string): string {
   return name.replace(CONTROL, (char) => ESCAPES[char] ?? `\\x${char.codePointAt(0)!.toString(16).padStart(2, '0')}`);
 }
+
+/** The same for a text of several lines. */
+export const visibleLines = (text: string): string => text.split('\n').map(visible).join('\n');
 
 const WIDE: readonly (readonly [number, number])[] = [
   [0x1100, 0x115f],
@@ -19,13 +25,11 @@ const WIDE: readonly (readonly [number, number])[] = [
   [0x1f300, 0x1faff],
   [0x20000, 0x3fffd],
 ];
-// oxlint-disable-next-line no-control-regex -- these are the very characters that colour text
-const COLOUR = /\u001b\[[0-9;]*m/g;
 
 /** How many columns a text takes; colours take none, East Asian characters two. */
 export function widthOf(text: string): number {
   let width = 0;
-  for (const char of text.replace(COLOUR, '')) {
+  for (const char of stripVTControlCharacters(text)) {
     const code = char.codePointAt(0)!;
     if (code < 0x300) width += 1;
     else if (/[\p{Mn}\p{Me}\p{Cf}]/u.test(char)) continue;

@@ -3,7 +3,7 @@ import type { RunView, StageView, StepView } from '../../../src/queue/types.ts';
 /** Views of runs for renderers, with a fixed clock. */
 export const NOW = Date.UTC(2026, 10, 23, 4, 30, 0);
 
-export const RUN = 'upgrade-20261123-0425-k3f9';
+export const RUN = 'upgrade-1123-0425-k3f';
 
 export function step(part: Partial<StepView> & Pick<StepView, 'key' | 'state'>): StepView {
   return {

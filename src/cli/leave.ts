@@ -1,0 +1,36 @@
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
+type LeavingSignal = (typeof SIGNALS)[number];
+
+/** Thrown through everything that has to be closed once a person has left; main.ts ends the process by that signal. */
+export class LeftBySignal extends Error {
+  override name = 'LeftBySignal';
+  readonly signal: LeavingSignal;
+  constructor(signal: LeavingSignal) {
+    super(`left by ${signal}`);
+    this.signal = signal;
+  }
+}
+
+/** Ctrl-C while a run is followed leaves the view, not the run. */
+export interface Leaving extends Disposable {
+  /** Aborted, with a LeftBySignal as its reason, when the person (or the machine) wants us gone. */
+  readonly signal: AbortSignal;
+}
+
+export function catchLeaving(): Leaving {
+  const controller = new AbortController();
+  const leave = (signal: LeavingSignal) => controller.abort(new LeftBySignal(signal));
+  for (const signal of SIGNALS) process.once(signal, leave);
+  return {
+    signal: controller.signal,
+    [Symbol.dispose]() {
+      for (const signal of SIGNALS) process.off(signal, leave);
+    },
+  };
+}
+
+/** Ends the process as the signal would have without us: a shell script that called us stops too, as after any Ctrl-C. */
+export function endBySignal({ signal }: LeftBySignal): void {
+  process.removeAllListeners(signal);
+  process.kill(process.pid, signal);
+}

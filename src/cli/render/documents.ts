@@ -1,0 +1,24 @@
+import type { ExitCode } from '../../errors.ts';
+import type { RunView } from '../../queue/types.ts';
+import { findingsOf, stepsOf } from '../run-facts.ts';
+
+/** A run as JSON: how it ended, what stands in its way, what was found, and all of it. Keys are only ever added. */
+export function runDocument(view: RunView, code: ExitCode, more: Readonly<Record<string, unknown>> = {}): Record<string, unknown> {
+  return {
+    ok: code === 0,
+    code,
+    problems: stepsOf(view)
+      .filter((step) => step.state === 'failed' || (step.state === 'delayed' && step.error !== undefined))
+      .map((step) => ({
+        database: step.database ?? null,
+        step: step.key,
+        state: step.state,
+        attempts: step.attempts,
+        message: step.error?.message ?? null,
+        hint: step.error?.hint ?? null,
+      })),
+    findings: findingsOf(view),
+    run: view,
+    ...more,
+  };
+}

@@ -1,0 +1,1 @@
+export const renderReplication = (..._: any[]) => '';

@@ -1,0 +1,2 @@
+import type { Session } from './session.ts';
+export const readReplication = async (_: Session): Promise<any> => ({});

@@ -1,0 +1,41 @@
+import type { Command } from 'commander';
+import { action, command } from './command.ts';
+import type { CommandText } from './command.ts';
+import { startRun } from './start-run.ts';
+
+interface StartOptions {
+  readonly detach?: boolean;
+  readonly yes?: boolean;
+}
+
+export interface RunCommand<O extends object> extends CommandText {
+  /** Options of this command alone. */
+  readonly options?: (made: Command) => Command;
+  /** The workflow to run; the command's own name unless said otherwise. */
+  readonly workflow?: (options: O) => string;
+  readonly runOptions?: (options: O) => Readonly<Record<string, boolean>>;
+  /** What is asked before anything is started, where something needs a person's word; `databases` is "12 databases". */
+  readonly confirm?: (databases: string, options: O) => string | undefined;
+  /** The workflow has an approval in the middle, which --yes gives. */
+  readonly approves?: boolean;
+}
+
+/** A command that starts a run and follows it. */
+export function runCommand<O extends object = {}>(definition: RunCommand<O>): Command {
+  const made = command(definition).option('-d, --detach', 'print the id of the run and return at once');
+  if (definition.confirm) made.option('-y, --yes', 'do not ask');
+  if (definition.approves) made.option('-y, --yes', 'approve by itself');
+  definition.options?.(made);
+  return made.action(
+    action<O & StartOptions>(async (invocation) => {
+      const { options } = invocation;
+      return startRun(invocation, {
+        workflow: definition.workflow?.(options) ?? definition.name,
+        options: definition.runOptions?.(options) ?? {},
+        question: definition.confirm && ((databases) => definition.confirm?.(databases, options)),
+        detach: options.detach === true,
+        yes: options.yes === true,
+      });
+    }),
+  );
+}

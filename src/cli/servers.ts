@@ -1,0 +1,61 @@
+import { loadConfig } from '../config/load.ts';
+import type { LoadedConfig } from '../config/load.ts';
+import { closeClusters, openClusters } from '../runtime/clusters.ts';
+import type { Clusters } from '../runtime/context.ts';
+import { selectDatabases } from '../runtime/databases.ts';
+import type { Selection } from '../runtime/databases.ts';
+import { meetServers } from '../runtime/preflight-servers.ts';
+import type { Globals, Invocation } from './command.ts';
+import type { Terminal } from './render/terminal.ts';
+
+/** The configuration as this command line means it: the patterns of --databases and --exclude take the place of the file's. */
+export function configOf({ terminal, globals }: Pick<Invocation, 'terminal' | 'globals'>): LoadedConfig {
+  const loaded = loadConfig({
+    path: globals.config,
+    env: process.env,
+    flags: { source: globals.source, target: globals.target, queue: globals.queue },
+  });
+  for (const warning of loaded.warnings) terminal.note(`! ${warning}`);
+  return withPatterns(loaded, globals);
+}
+
+function withPatterns(loaded: LoadedConfig, { databases: include, exclude }: Globals): LoadedConfig {
+  const { databases } = loaded.config;
+  const patterns = { include: [...(include ?? databases.include)], exclude: [...(exclude ?? databases.exclude)] };
+  return {
+    ...loaded,
+    config: { ...loaded.config, databases: patterns },
+    settings: { ...loaded.settings, databases: patterns },
+  };
+}
+
+/** Both clusters, for commands that look at them before or beside a run. Connects with the first question. */
+export class Servers implements AsyncDisposable {
+  readonly clusters: Clusters;
+  readonly #terminal: Terminal;
+  readonly #signal = new AbortController().signal;
+
+  constructor(loaded: LoadedConfig, terminal: Terminal) {
+    this.clusters = openClusters(loaded);
+    this.#terminal = terminal;
+  }
+
+  /**
+   * Sees that an upgrade from the one to the other makes sense at all, and which databases take part.
+   * @throws ConfigError, UnreachableError
+   */
+  async select(): Promise<Selection> {
+    const { warnings } = await meetServers(this.clusters, this.#signal);
+    for (const warning of warnings) this.#terminal.note(`! ${warning}`);
+    const source = this.clusters.source.bind({ applicationName: 'pgconvoy/select', signal: this.#signal });
+    try {
+      return await selectDatabases(source, this.clusters.settings.databases);
+    } finally {
+      await source.close();
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await closeClusters(this.clusters);
+  }
+}

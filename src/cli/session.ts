@@ -1,0 +1,83 @@
+import { workflows } from '../../workflows/index.ts';
+import type { LoadedConfig } from '../config/load.ts';
+import { checkServer } from '../queue/connection.ts';
+import type { Steering } from '../queue/control.ts';
+import { openQueues } from '../queue/queues.ts';
+import type { Queues } from '../queue/queues.ts';
+import { workersListening } from '../queue/read-run.ts';
+import { ensureEmbedded, namesQueue } from '../runtime/embedded/ensure.ts';
+import type { Embedded } from '../runtime/embedded/ensure.ts';
+import type { Invocation } from './command.ts';
+import type { Terminal } from './render/terminal.ts';
+import { configOf, Servers } from './servers.ts';
+import { version } from './version.ts';
+import { whoAmI } from './who.ts';
+
+export interface SessionOptions {
+  /** Whether the command sets work going: with no queue configured it then starts the worker of this machine. */
+  readonly works: boolean;
+}
+
+/** What a command that talks to the queue works with. Closed at its end, however it ends. */
+export class Session implements AsyncDisposable {
+  readonly terminal: Terminal;
+  readonly loaded: LoadedConfig;
+  readonly queues: Queues;
+  readonly #embedded: Embedded | undefined;
+  readonly #warnings: string[] = [];
+  #servers: Servers | undefined;
+
+  constructor(terminal: Terminal, loaded: LoadedConfig, queues: Queues, embedded: Embedded | undefined) {
+    this.terminal = terminal;
+    this.loaded = loaded;
+    this.queues = queues;
+    this.#embedded = embedded;
+  }
+
+  /** What commands that steer a run say about themselves. */
+  get steering(): Steering {
+    return { workflows: Object.values(workflows), by: whoAmI(), version, budgets: this.loaded.config.budgets };
+  }
+
+  get servers(): Servers {
+    this.#servers ??= new Servers(this.loaded, this.terminal);
+    return this.#servers;
+  }
+
+  /** Looks once at what about the queue's server could lose runs. */
+  async checkQueue(): Promise<void> {
+    for (const { message, remedy } of await checkServer(this.queues)) this.#warnings.push(`${message} ${remedy}`);
+  }
+
+  /** What somebody who waits for a run should know about the queue just now. */
+  async queueWarnings(): Promise<readonly string[]> {
+    const { count } = await workersListening(this.queues);
+    if (count > 0) return this.#warnings;
+    const remedy = this.#embedded ? 'pgconvoy status --watch starts one' : 'start one with pgconvoy worker';
+    return [...this.#warnings, `no worker is listening on this queue: ${remedy}`];
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([this.queues.close(), this.#servers?.[Symbol.asyncDispose]()]);
+    await this.#embedded?.close();
+  }
+}
+
+/**
+ * Reads the configuration and connects to the queue; without one to the private queue of this machine.
+ * @throws ConfigError, UnreachableError
+ */
+export async function openSession(
+  { terminal, globals }: Pick<Invocation, 'terminal' | 'globals'>,
+  { works }: SessionOptions,
+): Promise<Session> {
+  const loaded = configOf({ terminal, globals });
+  const embedded = namesQueue(loaded) ? undefined : await ensureEmbedded(loaded, { worker: works, env: process.env });
+  if (embedded && works) terminal.note(`private queue and worker of this machine: state and logs in ${embedded.folder}`);
+  try {
+    return new Session(terminal, loaded, await openQueues(embedded?.queue ?? loaded.config.queue, 'command'), embedded);
+  } catch (error) {
+    await embedded?.close();
+    throw error;
+  }
+}

@@ -1,0 +1,58 @@
+import { ConfigError, ExitCode } from '../errors.ts';
+import { enqueueRun } from '../queue/runs.ts';
+import type { Invocation } from './command.ts';
+import { followRun } from './follow.ts';
+import { leftOutLines } from './render/plan.ts';
+import { plural } from './render/text.ts';
+import { openSession } from './session.ts';
+import { detached } from './steer.ts';
+import { version } from './version.ts';
+import { whoAmI } from './who.ts';
+import { workflowNamed } from './workflow-named.ts';
+
+export interface StartRequest {
+  readonly workflow: string;
+  readonly options: Readonly<Record<string, boolean>>;
+  /** What to ask before anything is started; undefined where nothing needs to be asked. */
+  readonly question: ((databases: string) => string | undefined) | undefined;
+  readonly detach: boolean;
+  readonly yes: boolean;
+}
+
+/** Meets the servers, selects databases, puts the run into the queue, and follows it unless it shall be left alone. */
+export async function startRun(invocation: Invocation, request: StartRequest): Promise<ExitCode> {
+  const { terminal } = invocation;
+  const workflow = workflowNamed(request.workflow);
+  const asks = !request.yes && request.question?.('') !== undefined;
+  if (asks && (!terminal.canAsk || terminal.json)) {
+    throw new ConfigError(`${request.workflow} asks before it begins, and nobody is here to answer`, {
+      hint: 'Give --yes when you are sure.',
+    });
+  }
+  await using session = await openSession(invocation, { works: true });
+  const { selected, reported } = await session.servers.select();
+  if (selected.length === 0) {
+    throw new ConfigError(`no database takes part: ${leftOutLines(reported, 3).join('; ')}`, {
+      hint: 'See pgconvoy plan; correct databases.include and databases.exclude, or --databases and --exclude.',
+    });
+  }
+  for (const line of leftOutLines(reported, 3)) terminal.note(`left out: ${line}`);
+  if (asks && !(await agreed(invocation, request.question?.(plural(selected.length, 'database')) ?? ''))) return ExitCode.cancelled;
+  await session.checkQueue();
+  const run = await enqueueRun(session.queues, {
+    workflow,
+    databases: selected,
+    options: request.options,
+    by: whoAmI(),
+    version,
+    budgets: session.loaded.config.budgets,
+  });
+  return request.detach ? await detached(session, run) : await followRun(session, run, { approve: request.yes });
+}
+
+async function agreed({ terminal }: Invocation, question: string): Promise<boolean> {
+  const answer = await terminal.ask(`${question} [y/N] `, new AbortController().signal);
+  const yes = /^y(es)?$/i.test(answer?.trim() ?? '');
+  if (!yes) terminal.note('Nothing was started.');
+  return yes;
+}
