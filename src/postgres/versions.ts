@@ -4,6 +4,7 @@
  */
 const SINCE = {
   coveringIndexes: 11,
+  analyzeSeveral: 11,
   generatedColumns: 12,
   /** No tables WITH OIDS, no abstime, reltime and tinterval. */
   noOids: 12,

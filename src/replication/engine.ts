@@ -28,6 +28,8 @@ export interface SubscriptionState {
   readonly enabled: boolean;
   /** The apply worker runs on the target. */
   readonly running: boolean;
+  /** What it applies is flushed and confirmed at once. */
+  readonly confirmsAtOnce: boolean;
   /** How often workers of this subscription failed, where the target counts it (15 and later). */
   readonly errors: number | undefined;
   readonly tables: readonly TableState[];

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as z from 'zod';
 import { DeadlineExceeded, UnreachableError } from '../errors.ts';
+import { tableBytes } from '../postgres/catalog/tables.ts';
 import { WriteTransaction, describeTransaction, writeTransactions } from '../postgres/catalog/transactions.ts';
 import { DatabaseError } from '../postgres/errors.ts';
 import { inSecrecy } from '../postgres/secrecy.ts';
@@ -8,6 +9,7 @@ import { fragment, id, join, lit, sql } from '../postgres/sql.ts';
 import { offers } from '../postgres/versions.ts';
 import type { Pair, ReplicationEngine, SlotState, SubscriptionState, TableName } from './engine.ts';
 import { PUBLICATION, slotName, subscriptionName } from './names.ts';
+import { tablesWithout } from './table-names.ts';
 
 /**
  * Publications, slots and subscriptions of PostgreSQL itself, source 10 and later.
@@ -53,8 +55,8 @@ async function publishedTables({ source }: Pair): Promise<readonly TableName[] |
 async function publish(pair: Pair, tables: readonly TableName[], lockTimeoutMs: number): Promise<void> {
   const { source } = pair;
   const published = await publishedTables(pair);
-  const added = without(tables, published ?? []);
-  const removed = without(published ?? [], tables);
+  const added = tablesWithout(tables, published ?? []);
+  const removed = tablesWithout(published ?? [], tables);
   await source.transaction(async () => {
     if (!published) await source.run(sql`create publication ${id(PUBLICATION)}`);
     if (added.length > 0) {
@@ -69,13 +71,6 @@ async function publish(pair: Pair, tables: readonly TableName[], lockTimeoutMs: 
 /** ONLY: a table that others inherit from publishes its own rows; those of its children are listed themselves. */
 const list = (tables: readonly TableName[]) =>
   join(tables.map((table) => fragment`only ${id(table.schema, table.name)}`));
-
-const keyOf = ({ schema, name }: TableName) => JSON.stringify([schema, name]);
-
-function without(tables: readonly TableName[], others: readonly TableName[]): TableName[] {
-  const known = new Set(others.map(keyOf));
-  return tables.filter((table) => !known.has(keyOf(table)));
-}
 
 async function unpublish(pair: Pair): Promise<boolean> {
   if (!(await publishedTables(pair))) return false;
@@ -206,7 +201,20 @@ const STATES = {
   r: 'streaming',
 } as const;
 
-const Subscription = z.object({ enabled: z.boolean(), running: z.boolean(), errors: z.number().nullable() });
+const Subscription = z.object({
+  enabled: z.boolean(),
+  running: z.boolean(),
+  confirmsAtOnce: z.boolean(),
+  errors: z.number().nullable(),
+});
+const NONE: SubscriptionState = {
+  exists: false,
+  enabled: false,
+  running: false,
+  confirmsAtOnce: false,
+  errors: undefined,
+  tables: [],
+};
 const SubscribedTable = z.object({
   schema: z.string(),
   name: z.string(),
@@ -227,18 +235,19 @@ async function subscription({ target, targetCluster }: Pair): Promise<Subscripti
     Subscription,
     sql`select subenabled as enabled,
                exists (select from pg_stat_subscription w where w.subid = s.oid and w.relid is null and w.pid is not null) as running,
+               subsynccommit = 'on' as "confirmsAtOnce",
                ${errors} as errors
           from pg_subscription s
          where subname = ${name}`,
   );
-  if (!found) return { exists: false, enabled: false, running: false, errors: undefined, tables: [] };
+  if (!found) return NONE;
   const rows = offers(major, 'progressOfCopy')
     ? sql`coalesce((select max(tuples_processed) from pg_stat_progress_copy p where p.relid = c.oid and p.datname = current_database()), 0)`
     : sql`0`;
   const tables = await target.many(
     SubscribedTable,
     sql`select n.nspname as schema, c.relname as name, r.srsubstate::text as state,
-               (case when r.srsubstate = 'd' then pg_table_size(c.oid) else 0 end)::float8 as bytes,
+               case when r.srsubstate = 'd' then ${tableBytes()} else 0 end as bytes,
                (case when r.srsubstate = 'd' then ${rows} else 0 end)::float8 as rows
           from pg_subscription s
           join pg_subscription_rel r on r.srsubid = s.oid
@@ -247,7 +256,7 @@ async function subscription({ target, targetCluster }: Pair): Promise<Subscripti
          where s.subname = ${name}
          order by 1, 2`,
   );
-  return { exists: true, enabled: found.enabled, running: found.running, errors: found.errors ?? undefined, tables };
+  return { ...found, exists: true, errors: found.errors ?? undefined, tables };
 }
 
 /** @see https://www.postgresql.org/docs/current/sql-createsubscription.html */

@@ -6,6 +6,7 @@ import { UserTable, isReplicated, userTables } from '../../postgres/catalog/tabl
 import { DatabaseError } from '../../postgres/errors.ts';
 import { id } from '../../postgres/sql.ts';
 import type { TableName } from '../../replication/engine.ts';
+import { tablesWithout } from '../../replication/table-names.ts';
 import { waitsFor } from './locked-tables.ts';
 import { pairOf } from './pair.ts';
 
@@ -29,8 +30,10 @@ export const createPublication = defineOperation({
       context.engine.publishedTables(pairOf(context)),
     ]);
     const missing: Missing[] = published ? [] : [{ change: 'create' }];
-    for (const { schema, name } of without(tables, published ?? [])) missing.push({ change: 'add', schema, name });
-    for (const { schema, name } of without(published ?? [], tables)) missing.push({ change: 'remove', schema, name });
+    for (const { schema, name } of tablesWithout(tables, published ?? []))
+      missing.push({ change: 'add', schema, name });
+    for (const { schema, name } of tablesWithout(published ?? [], tables))
+      missing.push({ change: 'remove', schema, name });
     return missing.length > 0 ? lacks(missing) : holds({ tables: tables.length });
   },
 
@@ -55,19 +58,12 @@ async function replicatedTables({ source }: Pick<OperationContext, 'source'>): P
   return (await source.many(UserTable, userTables())).filter(isReplicated);
 }
 
-const keyOf = ({ schema, name }: TableName) => JSON.stringify([schema, name]);
-
-function without(tables: readonly TableName[], others: readonly TableName[]): TableName[] {
-  const known = new Set(others.map(keyOf));
-  return tables.filter((table) => !known.has(keyOf(table)));
-}
-
 /** Publishing such a table would at once break the application: each UPDATE and DELETE on it fails. */
 function refuseWithoutIdentity(database: string, tables: readonly UserTable[]): void {
-  const without = tables.filter((table) => table.identity !== 'f' && table.identityIndex === null);
-  if (without.length === 0) return;
-  const names = without.slice(0, 5).map(({ schema, name }) => id(schema, name).text);
-  const more = without.length > 5 ? ` and ${without.length - 5} more` : '';
+  const bare = tables.filter((table) => table.identity !== 'f' && table.identityIndex === null);
+  if (bare.length === 0) return;
+  const names = bare.slice(0, 5).map(({ schema, name }) => id(schema, name).text);
+  const more = bare.length > 5 ? ` and ${bare.length - 5} more` : '';
   throw new PgconvoyError(
     `source, database "${database}": ${names.join(', ')}${more} cannot be published, because there is no replica identity: UPDATE and DELETE would fail`,
     {

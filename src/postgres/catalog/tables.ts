@@ -23,18 +23,32 @@ export const UserTable = z.object({
 export type UserTable = z.output<typeof UserTable>;
 
 /**
- * Every table of users: not the system's, not an extension's, not temporary, not ours. By schema and name.
+ * Size of a table (alias c of pg_class) without its indexes, bytes. pg_table_size waits behind an AccessExclusiveLock, which
+ * would make whoever only looks hang: of such tables the last VACUUM's estimate is told.
+ */
+export const tableBytes = (): Sql => sql`
+  (case when c.oid in (select relation from pg_locks
+                        where locktype = 'relation' and mode = 'AccessExclusiveLock'
+                          and database = (select oid from pg_database where datname = current_database()))
+        then c.relpages::float8 * current_setting('block_size')::int
+        else coalesce(pg_table_size(c.oid), 0)::float8 end)`;
+
+/**
+ * Every table of users: not the system's, not an extension's, not temporary, not ours. By schema and name. Waits for no lock
+ * (pg_get_replica_identity_index would; what it answers is asked of the catalog).
  * @see https://www.postgresql.org/docs/current/catalog-pg-class.html
  */
 export const userTables = (): Sql => sql`
   select c.oid::text, n.nspname as schema, c.relname as name, c.relkind::text as kind, c.relpersistence::text as persistence,
          c.relispartition as "isPartition", c.relreplident::text as identity,
          ic.relname as "identityIndex",
-         case c.relkind when 'p' then 0 else coalesce(pg_table_size(c.oid), 0) end::float8 as bytes,
+         case c.relkind when 'p' then 0 else ${tableBytes()} end as bytes,
          greatest(c.reltuples, 0)::float8 as rows
     from pg_class c
     join pg_namespace n on n.oid = c.relnamespace
-    left join pg_class ic on ic.oid = pg_get_replica_identity_index(c.oid)
+    left join pg_index i on i.indrelid = c.oid and i.indisvalid and i.indisunique and i.indimmediate and i.indpred is null
+                        and case c.relreplident when 'd' then i.indisprimary when 'i' then i.indisreplident end
+    left join pg_class ic on ic.oid = i.indexrelid
    where c.relkind in ('r', 'p')
      and c.relpersistence in ('p', 'u')
      and n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast', 'pgconvoy')

@@ -1,0 +1,86 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import * as z from 'zod';
+import { DeadlineExceeded } from '../../errors.ts';
+import { defineOperation, holds, lacks } from '../../engine/operation.ts';
+import type { OperationContext } from '../../engine/operation.ts';
+import { openedDatabase } from '../cutover/opened.ts';
+import { refuseWithoutSlot } from './lost-slot.ts';
+import { pairOf } from './pair.ts';
+
+const LOOK_FIRST_MS = 50;
+const LOOK_MOST_MS = 1_000;
+
+interface State {
+  /** Tables that do not stream yet. */
+  readonly tables: number;
+  readonly running: boolean;
+  readonly lagBytes: number;
+  readonly caughtUp: boolean;
+  readonly confirmsAtOnce: boolean;
+}
+
+/**
+ * Before the fence, so that the write outage is short: every table streams, and the target is at most so far behind. What it
+ * applies from then on it confirms at once.
+ * @see https://www.postgresql.org/docs/current/sql-altersubscription.html
+ */
+export const awaitCatchUp = defineOperation({
+  name: 'await-catch-up',
+  title: 'The target has caught up',
+  scope: 'database',
+  input: z.strictObject({ bytes: z.int().min(0).default(1_048_576) }),
+  output: z.strictObject({ withinBytes: z.int() }),
+
+  async check(context) {
+    const state = await look(context);
+    return state.caughtUp && state.confirmsAtOnce ? holds({ withinBytes: context.input.bytes }) : lacks([state]);
+  },
+
+  async apply(context) {
+    const { engine, settings, signal, progress, source, input } = context;
+    const deadline = Date.now() + settings.deadlines.catchUp;
+    await refuseWithoutSlot(context);
+    let pause = LOOK_FIRST_MS;
+    let most = 0;
+    for (;;) {
+      signal.throwIfAborted();
+      const state = await look(context);
+      if (state.caughtUp) break;
+      most = Math.max(most, state.lagBytes);
+      progress({ done: most - state.lagBytes, total: most, unit: 'bytes', note: describe(state) });
+      if (Date.now() > deadline) {
+        await refuseWithoutSlot(context);
+        throw new DeadlineExceeded(
+          `target, database "${source.name}": not caught up within ${settings.deadlines.catchUp} ms (to ${input.bytes} bytes): ${describe(state)}`,
+          {
+            hint: state.running
+              ? 'Wait for a quieter time or end long transactions on the source, then retry the step.'
+              : "The subscription's worker does not stay up: the reason is in the target server's log. Mend it, then retry the step.",
+          },
+        );
+      }
+      await sleep(pause, undefined, { signal });
+      pause = Math.min(LOOK_MOST_MS, pause * 1.5);
+    }
+    await engine.confirmAtOnce(pairOf(context));
+  },
+});
+
+/** Once the database is open on the target, there is nothing to catch up with. */
+async function look(context: OperationContext<{ readonly bytes: number }>): Promise<State> {
+  const pair = pairOf(context);
+  const [subscription, slot] = await Promise.all([context.engine.subscription(pair), context.engine.slot(pair)]);
+  if (!subscription.exists && (await openedDatabase(context))) {
+    return { tables: 0, running: false, lagBytes: 0, caughtUp: true, confirmsAtOnce: true };
+  }
+  const { running, confirmsAtOnce } = subscription;
+  const tables = subscription.tables.filter(({ state }) => state !== 'streaming').length;
+  const usable = running && slot.exists && slot.lost === undefined;
+  const caughtUp = usable && tables === 0 && slot.lagBytes <= context.input.bytes;
+  return { tables, running, lagBytes: slot.lagBytes, caughtUp, confirmsAtOnce };
+}
+
+function describe({ tables, running, lagBytes }: State): string {
+  if (!running) return 'the subscription does not run';
+  return tables > 0 ? `${tables} tables do not stream yet` : `${lagBytes} bytes of WAL to go`;
+}

@@ -1,0 +1,205 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import * as z from 'zod';
+import { DeadlineExceeded, PgconvoyError } from '../../errors.ts';
+import { defineOperation, holds, lacks } from '../../engine/operation.ts';
+import type { OperationContext, Progress } from '../../engine/operation.ts';
+import { UserTable, userTables } from '../../postgres/catalog/tables.ts';
+import { id, join, sql } from '../../postgres/sql.ts';
+import type { SubscriptionState, TableName } from '../../replication/engine.ts';
+import { tableKey, tablesWithout } from '../../replication/table-names.ts';
+import { openedDatabase, refuseWhenOpened } from '../cutover/opened.ts';
+import { copyTrouble } from './copy-trouble.ts';
+import { refuseWithoutSlot } from './lost-slot.ts';
+import { nonEmptyTables } from './non-empty-tables.ts';
+import { pairOf } from './pair.ts';
+
+/** Time between two looks, milliseconds: short for small databases, long for those that take hours. */
+const LOOK_FIRST_MS = 40;
+const LOOK_MOST_MS = 500;
+/** Without progress for so long, or after so many failures of workers, the cause is looked for. */
+const QUIET_MS = 3_000;
+const FAILURES = 3;
+
+type Missing = TableName & { readonly state: string };
+
+/**
+ * The initial copy, by the subscription's own workers straight from server to server; then every table streams. Tables that hold
+ * rows of an earlier copy are emptied first, which nobody may need: setup made this database and it has not been opened.
+ * @see https://www.postgresql.org/docs/current/logical-replication-architecture.html#LOGICAL-REPLICATION-SNAPSHOT
+ */
+export const copyTables = defineOperation({
+  name: 'copy-tables',
+  title: 'Every table is copied and streams',
+  scope: 'database',
+  queue: 'copy',
+  input: z.strictObject({}),
+  output: z.strictObject({ tables: z.int() }),
+
+  async check(context) {
+    const pair = pairOf(context);
+    const published = (await context.engine.publishedTables(pair)) ?? [];
+    const subscription = await context.engine.subscription(pair);
+    if (!subscription.exists && (await openedDatabase(context))) return holds({ tables: published.length });
+    const missing = missingTables(published, subscription);
+    if (missing.length > 0 || !subscription.enabled) return lacks(missing);
+    return holds({ tables: published.length });
+  },
+
+  async apply(context) {
+    const { engine, source } = context;
+    const pair = pairOf(context);
+    await refuseWhenOpened(context, 'a new copy');
+    await refuseWithoutSlot(context);
+    const subscription = await engine.subscription(pair);
+    if (!subscription.exists) {
+      throw new PgconvoyError(`target, database "${source.name}": there is no subscription to start`, {
+        hint: 'Somebody has dropped it: run `pgconvoy start` again.',
+      });
+    }
+    const published = (await engine.publishedTables(pair)) ?? [];
+    if (!subscription.enabled) {
+      await emptyWaitingTables(context, subscription);
+      await engine.enable(pair);
+    }
+    if (tablesWithout(published, subscription.tables).length > 0) await engine.refresh(pair);
+    await untilAllStream(context, published);
+  },
+
+  async undo(context: OperationContext) {
+    const pair = pairOf(context);
+    const { exists, enabled } = await context.engine.subscription(pair);
+    if (!exists || !enabled) return false;
+    await context.engine.disable(pair);
+    return true;
+  },
+});
+
+function missingTables(published: readonly TableName[], { tables }: SubscriptionState): Missing[] {
+  const streaming = tables.filter(({ state }) => state === 'streaming');
+  const states = new Map(tables.map((table) => [tableKey(table), table.state]));
+  return tablesWithout(published, streaming).map(({ schema, name }) => ({
+    schema,
+    name,
+    state: states.get(tableKey({ schema, name })) ?? 'not subscribed',
+  }));
+}
+
+/** A copy into a table with rows would fail on its key, or double the rows where it has none. */
+async function emptyWaitingTables(context: OperationContext, { tables }: SubscriptionState): Promise<void> {
+  const { target, targetLedger, settings, log } = context;
+  const waiting = tables.filter(({ state }) => state === 'waiting' || state === 'copying');
+  const filled = await nonEmptyTables(target, waiting);
+  const [first] = filled;
+  if (!first) return;
+  if (!(await targetLedger.find({ kind: 'database', database: target.name }))) {
+    const name = id(first.schema, first.name).text;
+    throw new PgconvoyError(
+      `target, database "${target.name}": ${name}${filled.length > 1 ? ` and ${filled.length - 1} more tables` : ''} hold rows, and pgconvoy did not make this database`,
+      { hint: `If nobody needs these rows, on the target, in that database: TRUNCATE ${name}; then retry the step.` },
+    );
+  }
+  log.warn({ tables: filled.length }, 'rows of an earlier copy are removed from the target');
+  // All that wait in one statement: TRUNCATE refuses a table that a foreign key of another one refers to.
+  await target.run(
+    sql`truncate only ${join(
+      waiting.map(({ schema, name }) => id(schema, name)),
+      ', only ',
+    )}`,
+    {
+      lockTimeoutMs: settings.deadlines.lockTimeout,
+    },
+  );
+}
+
+interface Sizes {
+  readonly total: number;
+  readonly of: ReadonlyMap<string, { readonly bytes: number; readonly rows: number }>;
+}
+
+async function sizesOf({ source }: OperationContext, tables: readonly TableName[]): Promise<Sizes> {
+  const wanted = new Set(tables.map(tableKey));
+  const found = (await source.many(UserTable, userTables())).filter((table) => wanted.has(tableKey(table)));
+  return {
+    total: found.reduce((sum, { bytes }) => sum + bytes, 0),
+    of: new Map(found.map((table) => [tableKey(table), table])),
+  };
+}
+
+async function untilAllStream(context: OperationContext, published: readonly TableName[]): Promise<void> {
+  const { engine, settings, signal, progress, log } = context;
+  const pair = pairOf(context);
+  const sizes = await sizesOf(context, published);
+  let look = LOOK_FIRST_MS;
+  let last = { state: '', at: Date.now(), errors: 0, lookedInto: 0 };
+  for (;;) {
+    signal.throwIfAborted();
+    const subscription = await engine.subscription(pair);
+    const now = progressOf(subscription, sizes);
+    if (missingTables(published, subscription).length === 0) {
+      progress(now);
+      return;
+    }
+    const state = JSON.stringify(now);
+    const errors = subscription.errors ?? 0;
+    if (state !== last.state) last = { state, at: Date.now(), errors, lookedInto: Date.now() };
+    let { note } = now;
+    const quiet = Date.now() - last.at;
+    if (Date.now() - last.lookedInto > QUIET_MS || errors - last.errors >= FAILURES) {
+      const trouble = await copyTrouble(context, subscription);
+      last = { ...last, errors, lookedInto: Date.now() };
+      if (trouble) {
+        log.warn({ trouble: trouble.message }, 'the copy does not come on');
+        note = trouble.message;
+      }
+      if (trouble?.lasting) throw new PgconvoyError(trouble.message, { hint: trouble.hint });
+      if (quiet > settings.deadlines.copyStall) throw stalled(context, quiet, trouble);
+    }
+    progress({ ...now, ...(note === undefined ? {} : { note }) });
+    await sleep(look, undefined, { signal });
+    look = Math.min(LOOK_MOST_MS, look * 1.25);
+  }
+}
+
+function stalled(
+  { source }: OperationContext,
+  quiet: number,
+  trouble: { readonly message: string; readonly hint: string } | undefined,
+): DeadlineExceeded {
+  return new DeadlineExceeded(
+    `database "${source.name}": the copy has not come on for ${Math.round(quiet / 1_000)} s${trouble ? `: ${trouble.message}` : ''}`,
+    {
+      hint:
+        trouble?.hint ??
+        'See the logs of both servers: on the target, look for `logical replication`. Then retry the step.',
+    },
+  );
+}
+
+/** Bytes as the source counts them: a finished table with its size there, one that is being copied with what has arrived. */
+function progressOf({ tables }: SubscriptionState, sizes: Sizes): Progress {
+  let done = 0;
+  let rows = 0;
+  for (const table of tables) {
+    const size = sizes.of.get(tableKey(table)) ?? { bytes: 0, rows: 0 };
+    if (table.state === 'copying') {
+      done += Math.min(table.bytes, size.bytes);
+      rows += table.rows;
+    } else if (table.state !== 'waiting') {
+      done += size.bytes;
+      rows += size.rows;
+    }
+  }
+  const copying = tables.filter(({ state }) => state === 'copying').map(({ schema, name }) => `${schema}.${name}`);
+  const left = tables.filter(({ state }) => state !== 'streaming').length;
+  const named = copying.slice(0, 3).join(', ') + (copying.length > 3 ? ', …' : '');
+  return {
+    done,
+    total: sizes.total,
+    unit: 'bytes',
+    rows,
+    note:
+      copying.length > 0
+        ? `copying ${named}; ${left} of ${tables.length} tables left`
+        : `${left} of ${tables.length} tables left`,
+  };
+}
