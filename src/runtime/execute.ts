@@ -65,6 +65,9 @@ async function executeStep(
         }
       },
     });
+  } catch (error) {
+    // Whatever the abort made fail in there, this is why.
+    throw lockLost.signal.aborted && !execution.signal.aborted ? lockLost.signal.reason : error;
   } finally {
     await close();
   }
