@@ -88,7 +88,8 @@ function clientOf(config: QueueConfig, address: Address, profile: Profile, state
 function addressOf(config: QueueConfig): Address {
   const base = config.url === undefined ? undefined : parseUrl(config.url);
   const login = { ...base?.login, ...(config.password === undefined ? {} : { password: config.password }) };
-  const list = (nodes: readonly { host: string; port: number }[]) => nodes.map((node) => `${node.host}:${node.port}`).join(', ');
+  const list = (nodes: readonly { host: string; port: number }[]) =>
+    nodes.map((node) => `${node.host}:${node.port}`).join(', ');
   if (config.clusterNodes) return { shown: `Redis Cluster ${list(config.clusterNodes)}`, login, place: {} };
   if (config.sentinels) return { shown: `Sentinel ${list(config.sentinels)}`, login, place: {} };
   if (!base) {
@@ -142,9 +143,14 @@ function decode(text: string, wrong: () => Error): string {
 function isConnectionError(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const text = `${error.name} ${(error as NodeJS.ErrnoException).code ?? ''} ${error.message}`;
-  return /MaxRetriesPerRequest|Connection is closed|Stream isn't writeable|timed out|ECONN|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|EPIPE|ENOENT|EACCES|ClusterAllFailed|sentinels? (are|is) unreachable/i.test(text) || isRefusal(text);
+  return (
+    /MaxRetriesPerRequest|Connection is closed|Stream isn't writeable|timed out|ECONN|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|EPIPE|ENOENT|EACCES|ClusterAllFailed|sentinels? (are|is) unreachable/i.test(
+      text,
+    ) || isRefusal(text)
+  );
 }
-const isRefusal = (text: string): boolean => /NOAUTH|WRONGPASS|NOPERM|invalid (username-)?password|ERR AUTH/i.test(text);
+const isRefusal = (text: string): boolean =>
+  /NOAUTH|WRONGPASS|NOPERM|invalid (username-)?password|ERR AUTH/i.test(text);
 
 /** The one text for a queue that is down. */
 export function unreachable(address: string, error: unknown): PgconvoyError {
@@ -181,7 +187,9 @@ export async function reach<T>(connection: Connection, body: () => Promise<T>): 
 /** What about the server can lose runs: eviction, no AOF, a version BullMQ does not support well. */
 export async function checkServer(connection: Connection): Promise<readonly QueueWarning[]> {
   const info = await reach(connection, async () => {
-    const sections = await Promise.all(['server', 'memory', 'persistence'].map((section) => connection.redis.info(section)));
+    const sections = await Promise.all(
+      ['server', 'memory', 'persistence'].map((section) => connection.redis.info(section)),
+    );
     return new Map(
       sections
         .join('\n')

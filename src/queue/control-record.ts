@@ -19,7 +19,10 @@ export async function readControl(queues: Queues, run: string): Promise<ControlR
   return parse(await queues.redis.hgetall(key(queues, run)));
 }
 
-export async function readControls(queues: Queues, runs: readonly string[]): Promise<ReadonlyMap<string, ControlRecord>> {
+export async function readControls(
+  queues: Queues,
+  runs: readonly string[],
+): Promise<ReadonlyMap<string, ControlRecord>> {
   const pipeline = queues.redis.pipeline();
   for (const run of runs) pipeline.hgetall(key(queues, run));
   const replies = (await pipeline.exec()) ?? [];
@@ -52,7 +55,9 @@ export async function writeUndoneBy(queues: Queues, run: string, undoneBy: strin
 }
 /** False when somebody else was first. */
 export async function writeApproval(queues: Queues, run: string, stage: number, by: string): Promise<boolean> {
-  return (await queues.redis.hsetnx(key(queues, run), `approval.${stage}`, JSON.stringify({ by, at: Date.now() }))) === 1;
+  return (
+    (await queues.redis.hsetnx(key(queues, run), `approval.${stage}`, JSON.stringify({ by, at: Date.now() }))) === 1
+  );
 }
 export async function clearCancel(queues: Queues, run: string): Promise<void> {
   await queues.redis.hdel(key(queues, run), 'cancel', 'undoneBy');
@@ -61,7 +66,8 @@ export async function clearCancel(queues: Queues, run: string): Promise<void> {
 function parse(fields: Readonly<Record<string, string>>): ControlRecord {
   const approvals = new Map<number, Approval>();
   for (const [field, text] of Object.entries(fields)) {
-    if (field.startsWith('approval.')) approvals.set(Number(field.slice('approval.'.length)), JSON.parse(text) as Approval);
+    if (field.startsWith('approval.'))
+      approvals.set(Number(field.slice('approval.'.length)), JSON.parse(text) as Approval);
   }
   return {
     ...(fields['cancel'] === undefined ? {} : { cancel: JSON.parse(fields['cancel']) as Approval }),

@@ -43,12 +43,18 @@ export async function cancelRun(queues: Queues, id: string, steering: Steering):
   return reach(queues, async () => {
     const run = await readRun(queues, id);
     if (run.state === 'completed') {
-      throw new PgconvoyError(`Run ${id} is completed: there is nothing to cancel.`, { hint: `pgconvoy status ${id} shows what it did.`, exitCode: ExitCode.usage });
+      throw new PgconvoyError(`Run ${id} is completed: there is nothing to cancel.`, {
+        hint: `pgconvoy status ${id} shows what it did.`,
+        exitCode: ExitCode.usage,
+      });
     }
     const first = await writeCancel(queues, id, steering.by);
     const { data } = await runJob(queues, id);
     const workflow = steering.workflows.find((one) => one.name === data.workflow);
-    const undoneBy = data.part === 'rows' && workflow?.onCancel?.length ? await takeBack(queues, id, data, workflow, steering) : undefined;
+    const undoneBy =
+      data.part === 'rows' && workflow?.onCancel?.length
+        ? await takeBack(queues, id, data, workflow, steering)
+        : undefined;
     const stopping = stepsOf(await readRun(queues, id)).filter((step) => step.state === 'active');
     return {
       ...(first || run.cancel === undefined ? {} : { already: run.cancel.by }),
@@ -58,12 +64,24 @@ export async function cancelRun(queues: Queues, id: string, steering: Steering):
   });
 }
 
-async function takeBack(queues: Queues, id: string, data: RunData, workflow: Workflow, steering: Steering): Promise<string> {
+async function takeBack(
+  queues: Queues,
+  id: string,
+  data: RunData,
+  workflow: Workflow,
+  steering: Steering,
+): Promise<string> {
   return withRunsLocked(queues, async () => {
     const undoneBy = (await readControl(queues, id)).undoneBy ?? (await freeUndoId(queues, id));
     // Written first: from here on the run cannot be resumed, even when we die before the next line.
     await writeUndoneBy(queues, id, undoneBy);
-    const request = { workflow, databases: data.databases, options: data.options, by: steering.by, version: steering.version };
+    const request = {
+      workflow,
+      databases: data.databases,
+      options: data.options,
+      by: steering.by,
+      version: steering.version,
+    };
     await setBudgets(queues, steering.budgets);
     await addRun(queues, undoneBy, runData(request, 'onCancel', id));
     return undoneBy;
@@ -108,19 +126,31 @@ export async function resumeRun(queues: Queues, id: string, steering: Steering):
 async function refuseResume(queues: Queues, run: RunView): Promise<void> {
   const refuse = (message: string, hint: string) => new PgconvoyError(message, { hint, exitCode: ExitCode.usage });
   if (!run.cancel) {
-    throw refuse(`Run ${run.id} is not cancelled, it is ${describe(run)}.`, `pgconvoy status ${run.id} shows it; pgconvoy retry ${run.id} tries failed steps again.`);
+    throw refuse(
+      `Run ${run.id} is not cancelled, it is ${describe(run)}.`,
+      `pgconvoy status ${run.id} shows it; pgconvoy retry ${run.id} tries failed steps again.`,
+    );
   }
   if ((await activeRuns(queues)).has(run.id)) {
-    throw refuse(`Run ${run.id} is still being cancelled: a step has not stopped yet.`, `Try again in a moment; pgconvoy status ${run.id} shows the step.`);
+    throw refuse(
+      `Run ${run.id} is still being cancelled: a step has not stopped yet.`,
+      `Try again in a moment; pgconvoy status ${run.id} shows the step.`,
+    );
   }
   if (run.undoneBy === undefined) return;
   const [undo] = await readJobs(queues, [{ queue: 'run', id: run.undoneBy }]);
   if (!undo?.exists) {
-    throw refuse(`The cancel of run ${run.id} was interrupted.`, `Complete it with pgconvoy cancel ${run.id}, then resume.`);
+    throw refuse(
+      `The cancel of run ${run.id} was interrupted.`,
+      `Complete it with pgconvoy cancel ${run.id}, then resume.`,
+    );
   }
   const finish = finishOf(undo);
   if (finish === undefined) {
-    throw refuse(`Run ${run.undoneBy} is still taking back what ${run.id} has done.`, `See it with pgconvoy status ${run.undoneBy}, and resume when it is completed.`);
+    throw refuse(
+      `Run ${run.undoneBy} is still taking back what ${run.id} has done.`,
+      `See it with pgconvoy status ${run.undoneBy}, and resume when it is completed.`,
+    );
   }
   if (finish === 'failed' || changedAnything(undo)) {
     throw refuse(
@@ -130,7 +160,8 @@ async function refuseResume(queues: Queues, run: RunView): Promise<void> {
   }
 }
 
-const changedAnything = (undo: JobFields): boolean => undo.returnvalue !== null && (JSON.parse(undo.returnvalue) as RunSummary).changed > 0;
+const changedAnything = (undo: JobFields): boolean =>
+  undo.returnvalue !== null && (JSON.parse(undo.returnvalue) as RunSummary).changed > 0;
 
 /**
  * Tries what has failed again; what succeeded is not repeated.
@@ -145,7 +176,10 @@ export async function retrySteps(
   return reach(queues, async () => {
     const run = await readRun(queues, id);
     if (run.cancel) {
-      throw new PgconvoyError(`Run ${id} is cancelled.`, { hint: `pgconvoy resume ${id} goes on with it.`, exitCode: ExitCode.usage });
+      throw new PgconvoyError(`Run ${id} is cancelled.`, {
+        hint: `pgconvoy resume ${id} goes on with it.`,
+        exitCode: ExitCode.usage,
+      });
     }
     requireMatch(run, filter);
     if (run.state === 'completed') return { retried: [], restored: [], run: false };
@@ -161,10 +195,22 @@ export async function retrySteps(
 
 function requireMatch(run: RunView, { database, step }: { readonly database?: string; readonly step?: string }): void {
   const steps = stepsOf(run);
-  const named = steps.filter((one) => (database === undefined || one.database === database) && (step === undefined || one.key === step || one.operation === step));
+  const named = steps.filter(
+    (one) =>
+      (database === undefined || one.database === database) &&
+      (step === undefined || one.key === step || one.operation === step),
+  );
   if (named.length > 0 || (database === undefined && step === undefined)) return;
-  const what = [step === undefined ? undefined : `step "${step}"`, database === undefined ? undefined : `database "${database}"`].filter(Boolean).join(' of ');
-  throw new PgconvoyError(`Run ${run.id} has no ${what}.`, { hint: `pgconvoy status ${run.id} shows its databases and steps.`, exitCode: ExitCode.usage });
+  const what = [
+    step === undefined ? undefined : `step "${step}"`,
+    database === undefined ? undefined : `database "${database}"`,
+  ]
+    .filter(Boolean)
+    .join(' of ');
+  throw new PgconvoyError(`Run ${run.id} has no ${what}.`, {
+    hint: `pgconvoy status ${run.id} shows its databases and steps.`,
+    exitCode: ExitCode.usage,
+  });
 }
 
 async function tryAgain(
@@ -177,7 +223,9 @@ async function tryAgain(
   const restored = await putBack(queues, id, steering);
   const places = placesOf(id, job.data).filter((place) => place.stage <= (progressOf(job).added ?? -1) + 1);
   const chosen = places.filter(
-    (place) => (database === undefined || place.database?.name === database) && (step === undefined || place.step.key === step || place.step.operation === step),
+    (place) =>
+      (database === undefined || place.database?.name === database) &&
+      (step === undefined || place.step.key === step || place.step.operation === step),
   );
   const jobs = await readJobs(
     queues,
@@ -209,7 +257,9 @@ async function putBack(queues: Queues, id: string, steering: Steering): Promise<
   if (gone.length === 0 && gates.length === 0) return [];
   const stages = stagesOfRun(id, job.data, steering.workflows);
   for (const index of new Set([...gone.map((place) => place.stage), ...gates])) {
-    const lanes = new Map(gone.filter((place) => place.stage === index).map((place) => [place.database?.oid, place.database]));
+    const lanes = new Map(
+      gone.filter((place) => place.stage === index).map((place) => [place.database?.oid, place.database]),
+    );
     await addStage(queues, id, job.data, stages[index]!, [...lanes.values()]);
   }
   return gone.map((place) => ({ key: place.step.key, database: place.database?.name }));
@@ -250,7 +300,10 @@ export async function approveRun(queues: Queues, id: string, by: string): Promis
     }
     const approval = approved && (approved.approval ?? (await readApproval(queues, id, approved.index)));
     if (approved && approval) {
-      throw refuse(`"${approved.title}" of run ${id} is already approved, by ${approval.by} at ${new Date(approval.at).toISOString()}.`, `pgconvoy status ${id} shows how it goes on.`);
+      throw refuse(
+        `"${approved.title}" of run ${id} is already approved, by ${approval.by} at ${new Date(approval.at).toISOString()}.`,
+        `pgconvoy status ${id} shows how it goes on.`,
+      );
     }
     throw refuse(`Run ${id} waits for no approval: it is ${describe(run)}.`, `pgconvoy status ${id} shows it.`);
   });
@@ -277,4 +330,5 @@ export async function untilStopped(queues: Queues, id: string, deadline: number)
 
 const stepsOf = (run: RunView) => run.stages.flatMap((stage) => stage.steps);
 const nameOf = (step: StepName): StepName => ({ key: step.key, database: step.database });
-const describe = (run: RunView): string => (run.state === 'failed-steps' ? 'held up by failed steps' : run.state.replace('-', ' for '));
+const describe = (run: RunView): string =>
+  run.state === 'failed-steps' ? 'held up by failed steps' : run.state.replace('-', ' for ');

@@ -39,11 +39,23 @@ export async function readPositions(queues: Queues): Promise<Positions> {
   return { active, waiting, delayed, runsWithFailures: new Set(failed.map(runOf)) };
 }
 
-export const JOB_FIELDS = ['ats', 'processedOn', 'finishedOn', 'failedReason', 'returnvalue', 'progress', 'pb', 'timestamp'] as const;
+export const JOB_FIELDS = [
+  'ats',
+  'processedOn',
+  'finishedOn',
+  'failedReason',
+  'returnvalue',
+  'progress',
+  'pb',
+  'timestamp',
+] as const;
 export type JobFields = Readonly<Record<(typeof JOB_FIELDS)[number], string | null>> & { readonly exists: boolean };
 
 /** The fields of many jobs, in a few round trips. */
-export async function readJobs(queues: Queues, jobs: readonly { readonly queue: QueueName; readonly id: string }[]): Promise<readonly JobFields[]> {
+export async function readJobs(
+  queues: Queues,
+  jobs: readonly { readonly queue: QueueName; readonly id: string }[],
+): Promise<readonly JobFields[]> {
   const chunks: (readonly { readonly queue: QueueName; readonly id: string }[])[] = [];
   for (let start = 0; start < jobs.length; start += 2_000) chunks.push(jobs.slice(start, start + 2_000));
   const read = await Promise.all(
@@ -94,7 +106,10 @@ export interface RunFacts {
 }
 
 /** What tells the state of each of these runs. */
-export async function readFacts(queues: Queues, runs: readonly { readonly id: string; readonly data: RunData }[]): Promise<readonly RunFacts[]> {
+export async function readFacts(
+  queues: Queues,
+  runs: readonly { readonly id: string; readonly data: RunData }[],
+): Promise<readonly RunFacts[]> {
   const ids = runs.map((run) => run.id);
   const [controls, jobs, positions] = await Promise.all([
     readControls(queues, ids),
@@ -104,7 +119,9 @@ export async function readFacts(queues: Queues, runs: readonly { readonly id: st
     ),
     readPositions(queues),
   ]);
-  const undoIds = [...controls.values()].flatMap((control) => (control.undoneBy === undefined ? [] : [control.undoneBy]));
+  const undoIds = [...controls.values()].flatMap((control) =>
+    control.undoneBy === undefined ? [] : [control.undoneBy],
+  );
   const undoJobs = await readJobs(
     queues,
     undoIds.map((id) => ({ queue: 'run', id })),

@@ -22,13 +22,22 @@ export async function addStage(
 ): Promise<void> {
   if (stage.kind === 'gate') {
     const parent = { id: run, queue: queues.run.qualifiedName };
-    const opts = { ...jobOptions, jobId: gateId(run, stage.index), delay: GATE_DELAY_MS, parent, attempts: 10, backoff: { type: 'steady' } };
+    const opts = {
+      ...jobOptions,
+      jobId: gateId(run, stage.index),
+      delay: GATE_DELAY_MS,
+      parent,
+      attempts: 10,
+      backoff: { type: 'steady' },
+    };
     await queues.gate.add('approval', { run, workflow: data.workflow, stage: stage.index }, opts);
     return;
   }
   for (let start = 0; start < lanes.length; start += BATCH) {
     const batch = lanes.slice(start, start + BATCH);
-    await queues.flow.addBulk(batch.map((database) => lane(queues, run, data.workflow, stage.index, stage.steps, database)));
+    await queues.flow.addBulk(
+      batch.map((database) => lane(queues, run, data.workflow, stage.index, stage.steps, database)),
+    );
   }
 }
 

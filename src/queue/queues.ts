@@ -63,7 +63,12 @@ export interface Queues extends Connection, Readonly<Record<QueueName, Queue>> {
  * Nothing is ever removed by itself: removing a failed child would release its parent, and a cutover could start that
  * way. Nor is any failure option set: with the default a retry days later still carries the run on.
  */
-export const jobOptions = { removeOnComplete: false, removeOnFail: false, stackTraceLimit: 0, keepLogs: 500 } satisfies JobsOptions;
+export const jobOptions = {
+  removeOnComplete: false,
+  removeOnFail: false,
+  stackTraceLimit: 0,
+  keepLogs: 500,
+} satisfies JobsOptions;
 
 /**
  * Opens the queues.
@@ -73,7 +78,8 @@ export async function openQueues(config: QueueConfig, profile: Profile, log?: Lo
   const connection = await connect(config, profile);
   const { redis, prefix } = connection;
   const quiet = (error: Error) => log?.debug({ err: error }, 'queue connection');
-  const queue = (name: string) => new Queue(name, { connection: redis, prefix, skipVersionCheck: true }).on('error', quiet);
+  const queue = (name: string) =>
+    new Queue(name, { connection: redis, prefix, skipVersionCheck: true }).on('error', quiet);
   const flow = new FlowProducer({ connection: redis, prefix, skipVersionCheck: true }).on('error', quiet);
   const queues = {
     run: queue('run'),
@@ -110,11 +116,19 @@ export const gateId = (run: string, stage: number): string => `${run}.${stage}.g
 export const runOf = (id: string): string => id.slice(0, id.indexOf('.'));
 
 /** The lanes of a stage: one per database, or one for the cluster. */
-export const lanesOf = (stage: StageOutline, databases: readonly SelectedDatabase[]): readonly (SelectedDatabase | undefined)[] =>
+export const lanesOf = (
+  stage: StageOutline,
+  databases: readonly SelectedDatabase[],
+): readonly (SelectedDatabase | undefined)[] =>
   stage.kind === 'gate' ? [] : stage.kind === 'cluster' ? [undefined] : databases;
 
 /** The ids that must be among the processed children of the run before the next stage may begin. */
-export function lastIdsOf(run: string, index: number, stage: StageOutline, databases: readonly SelectedDatabase[]): readonly string[] {
+export function lastIdsOf(
+  run: string,
+  index: number,
+  stage: StageOutline,
+  databases: readonly SelectedDatabase[],
+): readonly string[] {
   if (stage.kind === 'gate') return [gateId(run, index)];
   const last = stage.steps.at(-1);
   return last ? lanesOf(stage, databases).map((database) => stepId(run, index, database, last.key)) : [];

@@ -9,7 +9,17 @@ import type { Queues, RunData, RunProgress, StageOutline } from './queues.ts';
 import { runJob } from './runs.ts';
 import { errorFromText } from './step-error.ts';
 import type { StepRecordData } from './step-record.ts';
-import type { LogLine, RunLine, RunState, RunSummary, RunView, StageView, StepError, StepState, StepView } from './types.ts';
+import type {
+  LogLine,
+  RunLine,
+  RunState,
+  RunSummary,
+  RunView,
+  StageView,
+  StepError,
+  StepState,
+  StepView,
+} from './types.ts';
 
 /**
  * Everything about one run, in a handful of round trips whatever its size.
@@ -26,7 +36,15 @@ export async function readRun(queues: Queues, id: string): Promise<RunView> {
 /** All runs, the newest first. */
 export async function listRuns(queues: Queues): Promise<readonly RunLine[]> {
   return reach(queues, async () => {
-    const jobs = await queues.run.getJobs(['active', 'wait', 'prioritized', 'delayed', 'waiting-children', 'completed', 'failed']);
+    const jobs = await queues.run.getJobs([
+      'active',
+      'wait',
+      'prioritized',
+      'delayed',
+      'waiting-children',
+      'completed',
+      'failed',
+    ]);
     // A job that changes its state meanwhile may come twice.
     const runs = new Map<string, RunData>();
     for (const job of jobs) if (job?.id !== undefined) runs.set(job.id, job.data as RunData);
@@ -44,10 +62,16 @@ export async function latestRun(queues: Queues): Promise<RunLine | undefined> {
 }
 
 /** What the steps of a run noted, in order of time: attempts, results, errors. */
-export async function runLogs(queues: Queues, id: string, filter: { readonly database?: string } = {}): Promise<readonly LogLine[]> {
+export async function runLogs(
+  queues: Queues,
+  id: string,
+  filter: { readonly database?: string } = {},
+): Promise<readonly LogLine[]> {
   return reach(queues, async () => {
     const { data } = await runJob(queues, id);
-    const places = placesOf(id, data).filter((place) => filter.database === undefined || place.database?.name === filter.database);
+    const places = placesOf(id, data).filter(
+      (place) => filter.database === undefined || place.database?.name === filter.database,
+    );
     const pipeline = queues.redis.pipeline();
     for (const place of places) pipeline.lrange(`${queues[place.step.queue].toKey(place.id)}:logs`, 0, -1);
     const lists = await replies<string[]>(pipeline);
@@ -56,7 +80,12 @@ export async function runLogs(queues: Queues, id: string, filter: { readonly dat
         const { step, database } = places[index]!;
         return lines.map((line) => {
           const end = line.indexOf(' ');
-          return { at: Date.parse(line.slice(0, end)), step: step.key, database: database?.name, text: line.slice(end + 1) };
+          return {
+            at: Date.parse(line.slice(0, end)),
+            step: step.key,
+            database: database?.name,
+            text: line.slice(end + 1),
+          };
         });
       })
       .sort((one, other) => one.at - other.at);
@@ -64,10 +93,14 @@ export async function runLogs(queues: Queues, id: string, filter: { readonly dat
 }
 
 /** The workers that listen now, by name. Nobody listening means that a run would wait for ever. */
-export async function workersListening(queues: Queues): Promise<{ readonly count: number; readonly names: readonly string[] }> {
+export async function workersListening(
+  queues: Queues,
+): Promise<{ readonly count: number; readonly names: readonly string[] }> {
   return reach(queues, async () => {
     const clients = await queues.run.getWorkers();
-    const names = [...new Set(clients.map((client) => (client['rawname'] ?? client['name'] ?? '').split(':w:')[1] ?? ''))].sort();
+    const names = [
+      ...new Set(clients.map((client) => (client['rawname'] ?? client['name'] ?? '').split(':w:')[1] ?? '')),
+    ].sort();
     return { count: names.length, names };
   });
 }
@@ -129,7 +162,9 @@ function viewOf(facts: RunFacts, jobs: StageJobs): RunView {
     atGate: current?.state === 'waiting-approval',
     active: steps.some((step) => step.state === 'active'),
   });
-  const error = parse<RunProgress>(job.progress)?.error ?? (job.failedReason === null ? undefined : errorFromText(job.failedReason));
+  const error =
+    parse<RunProgress>(job.progress)?.error ??
+    (job.failedReason === null ? undefined : errorFromText(job.failedReason));
   const summary = finish === 'completed' ? parse<RunSummary>(job.returnvalue) : undefined;
   const starts = steps.flatMap((step) => (step.attemptTimes[0] ? [step.attemptTimes[0].startedAt] : []));
   return {
@@ -199,10 +234,21 @@ function stageViews(facts: RunFacts, jobs: StageJobs, steps: readonly StepView[]
     const gate = jobs.gates.get(index);
     const common = { index, kind: stage.kind, title: stage.title, steps: own, ...(approval ? { approval } : {}) };
     if (gate) {
-      const state = finishOf(gate) === 'completed' ? 'completed' : gateWaits(facts, index) ? 'waiting-approval' : gate.exists ? 'running' : 'pending';
+      const state =
+        finishOf(gate) === 'completed'
+          ? 'completed'
+          : gateWaits(facts, index)
+            ? 'waiting-approval'
+            : gate.exists
+              ? 'running'
+              : 'pending';
       return { ...common, state };
     }
-    if (own.length > 0 ? own.every((step) => step.state === 'completed') : index < added || finishOf(facts.job) === 'completed') {
+    if (
+      own.length > 0
+        ? own.every((step) => step.state === 'completed')
+        : index < added || finishOf(facts.job) === 'completed'
+    ) {
       return { ...common, state: 'completed' };
     }
     return { ...common, state: index <= added ? 'running' : 'pending' };
@@ -241,7 +287,12 @@ function stepView({ id, stage, step, database, job }: StageJobs['steps'][number]
 const errorOf = (job: JobFields | undefined, record: StepRecordData | undefined): StepError | undefined =>
   record?.error ?? (job?.failedReason ? errorFromText(job.failedReason) : undefined);
 
-function stepState(id: string, job: JobFields | undefined, error: StepError | undefined, { control, positions }: RunFacts): StepState {
+function stepState(
+  id: string,
+  job: JobFields | undefined,
+  error: StepError | undefined,
+  { control, positions }: RunFacts,
+): StepState {
   if (!job?.exists) return 'pending';
   const finish = finishOf(job);
   if (finish === 'completed') return 'completed';
@@ -270,7 +321,8 @@ function summaryOf(facts: RunFacts, jobs: StageJobs): RunSummary {
     const [first] = parse<StepRecordData>(job.progress)?.attempts ?? [];
     extend(stage, first?.startedAt ?? Number(job.processedOn), Number(job.finishedOn));
   }
-  for (const [stage, job] of jobs.gates) extend(stage, Number(job.timestamp), facts.control.approvals.get(stage)?.at ?? Number(job.finishedOn));
+  for (const [stage, job] of jobs.gates)
+    extend(stage, Number(job.timestamp), facts.control.approvals.get(stage)?.at ?? Number(job.finishedOn));
   const durations = facts.data.stages.map((stage, index) => {
     const span = spans.get(index);
     return { stage: index, title: stage.title, milliseconds: span ? span.end - span.start : 0 };
@@ -284,4 +336,3 @@ function parse<T>(text: string | null): T | undefined {
   const value: unknown = JSON.parse(text);
   return typeof value === 'object' && value !== null ? (value as T) : undefined;
 }
-

@@ -5,5 +5,18 @@
 export function withoutSecrets(text: string): string {
   return text
     .replace(/([a-z][a-z0-9+.-]*:\/\/)[^\s/@]*@/gi, '$1***@')
-    .replace(/\b(password|passwd|pwd|secret)(\s*[=:]\s*)('(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.)*"|[^\s,;&]+)/gi, '$1$2***');
+    .replace(
+      /\b(password|passwd|pwd|secret)(\s*[=:]\s*)('(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.)*"|[^\s,;&]+)/gi,
+      '$1$2***',
+    );
+}
+
+/** For a log: stack trace and all. */
+export function redactedError(error: unknown): {
+  readonly type: string;
+  readonly message: string;
+  readonly stack: string;
+} {
+  const thrown = error instanceof Error ? error : new Error(String(error));
+  return { type: thrown.name, message: withoutSecrets(thrown.message), stack: withoutSecrets(thrown.stack ?? '') };
 }

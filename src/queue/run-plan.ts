@@ -14,7 +14,10 @@ export function fingerprintOf(stages: readonly Stage[]): string {
   const essence = stages.map((stage) =>
     stage.kind === 'gate'
       ? 'gate'
-      : [stage.kind, stage.steps.map(({ key, operation, queue, input, policy }) => ({ key, operation, queue, input, policy }))],
+      : [
+          stage.kind,
+          stage.steps.map(({ key, operation, queue, input, policy }) => ({ key, operation, queue, input, policy })),
+        ],
   );
   return createHash('sha256').update(JSON.stringify(essence)).digest('hex').slice(0, 16);
 }
@@ -43,7 +46,9 @@ export function stagesOfRun(id: string, data: RunData, workflows: readonly Workf
   if (!workflow || fingerprintOf(stages) !== data.fingerprint) {
     throw new PgconvoyError(
       `Run ${id} was started by pgconvoy ${data.version}, and in this version the workflow "${data.workflow}" ${workflow ? 'has other steps' : 'does not exist'}.`,
-      { hint: `Start a new run (pgconvoy ${data.workflow}): it finds what is done and does the rest. Or go on with this run using pgconvoy ${data.version}.` },
+      {
+        hint: `Start a new run (pgconvoy ${data.workflow}): it finds what is done and does the rest. Or go on with this run using pgconvoy ${data.version}.`,
+      },
     );
   }
   return stages;

@@ -10,6 +10,7 @@ import type { Queues, RunData, RunProgress, StageOutline } from './queues.ts';
 import { readSummary } from './read-run.ts';
 import { stagesOfRun } from './run-plan.ts';
 import { activeRuns } from './runs.ts';
+import { redactedError } from './redact.ts';
 import { Cancelled, failureText, PredecessorMissing, stepErrorOf } from './step-error.ts';
 import type { Approval, RunSummary } from './types.ts';
 
@@ -29,7 +30,11 @@ export function runProcessor(options: RunProcessorOptions) {
     try {
       return await advance(options, job, token!, log);
     } catch (error) {
-      if (!(error instanceof PgconvoyError)) throw error;
+      if (error instanceof DelayedError || error instanceof WaitingChildrenError) throw error;
+      if (!(error instanceof PgconvoyError)) {
+        log.error({ err: redactedError(error) }, 'unexpected error');
+        throw new Error(failureText(stepErrorOf(error)), { cause: error });
+      }
       const kept = stepErrorOf(error);
       if (error instanceof Cancelled) log.info('cancelled');
       else log.error({ error: kept }, 'the run cannot go on');
@@ -39,7 +44,12 @@ export function runProcessor(options: RunProcessorOptions) {
   };
 }
 
-async function advance({ queues, workflows }: RunProcessorOptions, job: Job<RunData>, token: string, log: Logger): Promise<RunSummary> {
+async function advance(
+  { queues, workflows }: RunProcessorOptions,
+  job: Job<RunData>,
+  token: string,
+  log: Logger,
+): Promise<RunSummary> {
   const id = job.id!;
   const { data } = job;
   const cancel = await readCancel(queues, id);
@@ -86,7 +96,10 @@ async function missingOf(queues: Queues, job: Job<RunData>, ids: readonly string
 
 /** The processor of the queue `gate`: only an approval lets a gate pass, however its job came to be promoted. */
 export function gateProcessor({ queues, log }: Pick<RunProcessorOptions, 'queues' | 'log'>) {
-  return async function processGate(job: Job<{ run: string; stage: number }>, token: string | undefined): Promise<Approval> {
+  return async function processGate(
+    job: Job<{ run: string; stage: number }>,
+    token: string | undefined,
+  ): Promise<Approval> {
     const { run, stage } = job.data;
     const approved = await readApproval(queues, run, stage);
     if (approved) {

@@ -71,7 +71,13 @@ export function runId(workflow: string, at: Date, random: string): string {
 
 async function freeId(queues: Queues, workflow: string): Promise<string> {
   for (;;) {
-    const id = runId(workflow, new Date(), randomInt(36 ** 3).toString(36).padStart(3, '0'));
+    const id = runId(
+      workflow,
+      new Date(),
+      randomInt(36 ** 3)
+        .toString(36)
+        .padStart(3, '0'),
+    );
     // BullMQ would silently keep the older job.
     if ((await queues.redis.exists(queues.run.toKey(id))) === 0) return id;
   }
@@ -88,8 +94,12 @@ const UNFINISHED = ['active', 'wait', 'prioritized', 'delayed', 'waiting-childre
 export async function refuseConflicts(queues: Queues, data: RunData, except: string | undefined): Promise<void> {
   if (!data.changes) return;
   const wanted = new Set(data.databases.map((database) => database.oid));
-  const jobs: Job<RunData>[] = (await queues.run.getJobs([...UNFINISHED])).filter((job) => job?.id !== undefined && job.id !== except);
-  const others = jobs.filter((job) => job.data.changes && job.data.databases.some((database) => wanted.has(database.oid)));
+  const jobs: Job<RunData>[] = (await queues.run.getJobs([...UNFINISHED])).filter(
+    (job) => job?.id !== undefined && job.id !== except,
+  );
+  const others = jobs.filter(
+    (job) => job.data.changes && job.data.databases.some((database) => wanted.has(database.oid)),
+  );
   const controls = await readControls(
     queues,
     others.map((job) => job.id!),
@@ -98,8 +108,11 @@ export async function refuseConflicts(queues: Queues, data: RunData, except: str
   for (const job of others) {
     const cancel = controls.get(job.id!)?.cancel;
     if (cancel && !active.has(job.id!)) continue;
-    const shared = job.data.databases.filter((database) => wanted.has(database.oid)).map((database) => `"${database.name}"`);
-    const named = shared.length > 3 ? `${shared.slice(0, 3).join(', ')} and ${shared.length - 3} more` : shared.join(', ');
+    const shared = job.data.databases
+      .filter((database) => wanted.has(database.oid))
+      .map((database) => `"${database.name}"`);
+    const named =
+      shared.length > 3 ? `${shared.slice(0, 3).join(', ')} and ${shared.length - 3} more` : shared.join(', ');
     throw new PgconvoyError(
       cancel
         ? `Run ${job.id} (${job.data.workflow}) is cancelled, but a step of it is still stopping; it works on the same databases: ${named}.`
@@ -128,7 +141,10 @@ export async function withRunsLocked<T>(queues: Queues, body: () => Promise<T>):
   const deadline = Date.now() + 15_000;
   while ((await queues.redis.set(key, token, 'PX', 10_000, 'NX')) === null) {
     if (Date.now() > deadline) {
-      throw new PgconvoyError('Another command has been starting a run for 15 s.', { hint: 'Try again in a moment.', disposition: 'retry' });
+      throw new PgconvoyError('Another command has been starting a run for 15 s.', {
+        hint: 'Try again in a moment.',
+        disposition: 'retry',
+      });
     }
     await sleep(50);
   }

@@ -21,7 +21,12 @@ export class PredecessorMissing extends PgconvoyError {
 /** What anything thrown leaves in the job: cause and remedy, no stack trace, no secret. */
 export function stepErrorOf(error: unknown): StepError {
   if (error instanceof PgconvoyError) {
-    return { name: error.name, message: withoutSecrets(error.message), hint: withoutSecrets(error.hint), exitCode: error.exitCode };
+    return {
+      name: error.name,
+      message: withoutSecrets(error.message),
+      hint: withoutSecrets(error.hint),
+      exitCode: error.exitCode,
+    };
   }
   const thrown = error instanceof Error ? error : new Error(String(error));
   return {

@@ -6,7 +6,7 @@ import type { Workflow } from '../engine/workflow.ts';
 import { DeadlineExceeded, PgconvoyError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { readCancel } from './control-record.ts';
-import { withoutSecrets } from './redact.ts';
+import { redactedError } from './redact.ts';
 import type { Queues, StepData } from './queues.ts';
 import { stagesOfRun } from './run-plan.ts';
 import { runJob } from './runs.ts';
@@ -55,12 +55,22 @@ export function stepProcessor(options: StepProcessorOptions) {
   };
 
   // Three plain parameters: BullMQ gives a signal only to a function whose length says so.
-  return async function processStep(job: Job<StepData>, token: string | undefined, signal: AbortSignal | undefined): Promise<OperationResult> {
+  return async function processStep(
+    job: Job<StepData>,
+    token: string | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<OperationResult> {
     if (!signal || !job.id) throw new TypeError('BullMQ gave no signal or no id');
     const { run, database } = job.data;
     const attempt = job.attemptsStarted;
     const startedAt = job.processedOn ?? Date.now();
-    const bound = log.child({ run, workflow: job.data.workflow, step: job.data.step, database: database?.name, attempt });
+    const bound = log.child({
+      run,
+      workflow: job.data.workflow,
+      step: job.data.step,
+      database: database?.name,
+      attempt,
+    });
     const record = new StepRecord(job, attempt, startedAt);
     const attemptOf = { options, job, token, signal, record, log: bound };
     const cancel = await readCancel(queues, run);
@@ -131,12 +141,16 @@ async function requirePredecessor({ job, token }: Attempt): Promise<void> {
   if (processed > 0) return;
   // It was put back and is not done yet.
   if (unprocessed > 0 && (await job.moveToWaitingChildren(token!))) throw new WaitingChildrenError();
-  throw new PredecessorMissing(`The step before ${job.data.step} was removed from the queue before it succeeded: ${where(job)} must not go on without it.`, {
-    hint: `pgconvoy retry ${job.data.run} puts it back and runs it first.`,
-  });
+  throw new PredecessorMissing(
+    `The step before ${job.data.step} was removed from the queue before it succeeded: ${where(job)} must not go on without it.`,
+    {
+      hint: `pgconvoy retry ${job.data.run} puts it back and runs it first.`,
+    },
+  );
 }
 
-const where = (job: Job<StepData>): string => (job.data.database ? `database "${job.data.database.name}"` : 'the cluster');
+const where = (job: Job<StepData>): string =>
+  job.data.database ? `database "${job.data.database.name}"` : 'the cluster';
 
 async function failed(attempt: Attempt, error: unknown): Promise<never> {
   const { options, job, signal, record, log } = attempt;
@@ -151,7 +165,7 @@ async function failed(attempt: Attempt, error: unknown): Promise<never> {
     return handOver(attempt);
   }
   if (!(error instanceof PgconvoyError)) {
-    log.error({ err: redacted(error) }, 'unexpected error');
+    log.error({ err: redactedError(error) }, 'unexpected error');
     return tryAgain(attempt, error);
   }
   if (error.disposition === 'give-up') return giveUp(attempt, error, 'failed');
@@ -159,7 +173,11 @@ async function failed(attempt: Attempt, error: unknown): Promise<never> {
   return tryAgain(attempt, error);
 }
 
-async function giveUp({ job, record, log }: Attempt, error: PgconvoyError, outcome: 'failed' | 'cancelled'): Promise<never> {
+async function giveUp(
+  { job, record, log }: Attempt,
+  error: PgconvoyError,
+  outcome: 'failed' | 'cancelled',
+): Promise<never> {
   const kept = stepErrorOf(error);
   if (outcome === 'failed') log.error({ error: kept }, 'failed for good');
   else log.info('cancelled');
@@ -188,7 +206,11 @@ async function wait(attempt: Attempt, error: PgconvoyError): Promise<never> {
   if (waited + delay > options.waitDeadlineMs) {
     return giveUp(
       attempt,
-      new DeadlineExceeded(`${error.message} (asked ${count} times in ${seconds(waited)})`, { hint: error.hint, exitCode: error.exitCode, cause: error }),
+      new DeadlineExceeded(`${error.message} (asked ${count} times in ${seconds(waited)})`, {
+        hint: error.hint,
+        exitCode: error.exitCode,
+        cause: error,
+      }),
       'failed',
     );
   }
@@ -221,9 +243,4 @@ function plain(text: string, Kind: new (message: string) => Error = Error): Erro
   const error = new Kind(text);
   error.stack = text;
   return error;
-}
-
-function redacted(error: unknown): { readonly type: string; readonly message: string; readonly stack: string } {
-  const thrown = error instanceof Error ? error : new Error(String(error));
-  return { type: thrown.name, message: withoutSecrets(thrown.message), stack: withoutSecrets(thrown.stack ?? '') };
 }

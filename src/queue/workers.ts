@@ -130,7 +130,10 @@ export async function startWorkers(request: WorkersRequest): Promise<Workers> {
         ]);
         late.abort();
         if (!done) {
-          log.warn({ steps: [...active.keys()] }, 'did not stop in time; another worker takes over when the lock has run out');
+          log.warn(
+            { steps: [...active.keys()] },
+            'did not stop in time; another worker takes over when the lock has run out',
+          );
         }
         log.info({ worker: name }, 'stopped');
       })();
@@ -151,19 +154,29 @@ function workerOptions(queues: Queues, name: string, concurrency: number, times:
     maxStalledCount: 1_000,
     runRetryDelay: 1_000,
     settings: {
-      backoffStrategy: (attemptsMade, type) => (type === 'growing' ? growing(attemptsMade, times.backoff) : times.backoff[0]),
+      backoffStrategy: (attemptsMade, type) =>
+        type === 'growing' ? growing(attemptsMade, times.backoff) : times.backoff[0],
     },
   };
 }
 
 /** Doubles from the first to the longest; half of it is chance, so that a hundred lanes do not come back at once. */
-export function growing(count: number, [first, longest]: readonly [number, number], chance: () => number = Math.random): number {
+export function growing(
+  count: number,
+  [first, longest]: readonly [number, number],
+  chance: () => number = Math.random,
+): number {
   const full = Math.min(longest, first * 2 ** Math.min(count - 1, 30));
   return Math.round(full / 2 + (chance() * full) / 2);
 }
 
 /** Looks once a second whether a run of which we have a step was cancelled. */
-function pollControl(queues: Queues, active: ReadonlyMap<string, { readonly run: string; readonly worker: Worker }>, interval: number, log: Logger): () => void {
+function pollControl(
+  queues: Queues,
+  active: ReadonlyMap<string, { readonly run: string; readonly worker: Worker }>,
+  interval: number,
+  log: Logger,
+): () => void {
   let stopped = false;
   let timer: NodeJS.Timeout | undefined;
   const look = async () => {
@@ -193,7 +206,9 @@ function pollControl(queues: Queues, active: ReadonlyMap<string, { readonly run:
 async function isIdle(queues: Queues, active: number): Promise<boolean> {
   if (active > 0) return false;
   const names = ['run', 'gate', ...STEP_QUEUES] as const;
-  const counts = await Promise.all(names.map((name) => queues[name].getJobCounts('active', 'wait', 'prioritized', 'delayed')));
+  const counts = await Promise.all(
+    names.map((name) => queues[name].getJobCounts('active', 'wait', 'prioritized', 'delayed')),
+  );
   return counts.every((count, index) => {
     const delayed = names[index] === 'gate' ? 0 : (count['delayed'] ?? 0);
     return (count['active'] ?? 0) + (count['wait'] ?? 0) + (count['prioritized'] ?? 0) + delayed === 0;

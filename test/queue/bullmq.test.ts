@@ -35,9 +35,16 @@ async function openBull() {
       workers.push(worker);
       return worker;
     },
-    node: (id: string, children?: FlowJob[], opts: object = {}): FlowJob => ({ name: id, queueName: 'steps', data: {}, opts: { jobId: id, ...opts }, ...(children ? { children } : {}) }),
+    node: (id: string, children?: FlowJob[], opts: object = {}): FlowJob => ({
+      name: id,
+      queueName: 'steps',
+      data: {},
+      opts: { jobId: id, ...opts },
+      ...(children ? { children } : {}),
+    }),
     state: async (id: string) => (await queue.getJob(id))?.getState(),
-    reach: (id: string, state: string) => eventually(async () => expect(await (await queue.getJob(id))?.getState()).toBe(state)),
+    reach: (id: string, state: string) =>
+      eventually(async () => expect(await (await queue.getJob(id))?.getState()).toBe(state)),
     async [Symbol.asyncDispose]() {
       await Promise.all(workers.map((worker) => worker.close()));
       await Promise.all([queue.close(), flow.close()]);
@@ -157,7 +164,9 @@ test('global concurrency holds across workers', async () => {
   };
   bull.work(processor, 5);
   bull.work(processor, 5);
-  await bull.queue.addBulk(Array.from({ length: 12 }, (_, index) => ({ name: 'x', data: {}, opts: { jobId: `j${index}` } })));
+  await bull.queue.addBulk(
+    Array.from({ length: 12 }, (_, index) => ({ name: 'x', data: {}, opts: { jobId: `j${index}` } })),
+  );
   await eventually(async () => expect(await bull.queue.getCompletedCount()).toBe(12));
   expect(most).toBe(2);
 });

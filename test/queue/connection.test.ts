@@ -8,7 +8,8 @@ import { openQueues } from '../../src/queue/queues.ts';
 import { listRuns, readRun, workersListening } from '../../src/queue/read-run.ts';
 import { sharedRedis, startRedis } from '../helpers/servers.ts';
 
-const open = (config: Partial<Parameters<typeof openQueues>[0]>) => openQueues({ prefix: 'connection-test', ...config }, 'command');
+const open = (config: Partial<Parameters<typeof openQueues>[0]>) =>
+  openQueues({ prefix: 'connection-test', ...config }, 'command');
 
 async function failure(work: Promise<unknown>): Promise<{ error: UnreachableError; milliseconds: number }> {
   const begun = Date.now();
@@ -60,7 +61,9 @@ test('something that is not Redis and never answers does not hang a command', as
   const server = createServer(() => undefined).listen(0, '127.0.0.1');
   await new Promise((resolve) => server.once('listening', resolve));
   try {
-    const { error, milliseconds } = await failure(open({ url: `redis://127.0.0.1:${(server.address() as AddressInfo).port}` }));
+    const { error, milliseconds } = await failure(
+      open({ url: `redis://127.0.0.1:${(server.address() as AddressInfo).port}` }),
+    );
     expect(error.message).toContain('no answer within');
     expect(milliseconds).toBeLessThan(8_000);
   } finally {
@@ -87,8 +90,17 @@ test('a wrong password is said, and the password is not', async () => {
 });
 
 test('an address that is none is a mistake of the configuration, and is not repeated in the text', async () => {
-  for (const url of ['http://x', 'redis://:geheim@', 'redis://me:geheim@host:99999', 'redis://me:%zz@host', 'redis://geheim@host/x']) {
-    await expect(open({ url })).rejects.toMatchObject({ name: 'ConfigError', message: 'queue.url is not an address of a Redis server.' });
+  for (const url of [
+    'http://x',
+    'redis://:geheim@',
+    'redis://me:geheim@host:99999',
+    'redis://me:%zz@host',
+    'redis://geheim@host/x',
+  ]) {
+    await expect(open({ url })).rejects.toMatchObject({
+      name: 'ConfigError',
+      message: 'queue.url is not an address of a Redis server.',
+    });
   }
   await expect(open({})).rejects.toMatchObject({ name: 'ConfigError' });
 });

@@ -20,7 +20,13 @@ test('cancel stops what runs, begins nothing more; resume goes on where it was a
   });
   await world.work(flow);
   const id = await world.start(flow, databases('a', 'b', 'c'));
-  await world.until(id, (run) => stepOf(run, 'b', 'two').state === 'active' && stepOf(run, 'c', 'one').state === 'failed');
+  await world.until(
+    id,
+    (run) =>
+      stepOf(run, 'a', 'three').state === 'completed' &&
+      stepOf(run, 'b', 'two').state === 'active' &&
+      stepOf(run, 'c', 'one').state === 'failed',
+  );
   const result = await world.cancel(id, flow);
   expect(result).toEqual({ stopping: [{ key: 'two', database: 'b' }] });
   const cancelled = await world.until(id, 'cancelled');
@@ -48,7 +54,11 @@ test('cancel stops what runs, begins nothing more; resume goes on where it was a
 
 test('a run cancelled before a worker saw it, or at a gate, does nothing until it is resumed', async () => {
   await using world = await openWorld();
-  const flow = world.workflow([eachDatabase(world.operation('one')), approval('Go?'), eachDatabase(world.operation('two'))]);
+  const flow = world.workflow([
+    eachDatabase(world.operation('one')),
+    approval('Go?'),
+    eachDatabase(world.operation('two')),
+  ]);
   const id = await world.start(flow, databases('a'));
   await world.cancel(id, flow);
   await world.work(flow);
@@ -82,7 +92,10 @@ test('what a cancel takes back begins when nothing of the run is active, and for
   });
   await world.work(flow);
   const id = await world.start(flow, databases('a', 'b'));
-  await world.until(id, (run) => stepOf(run, 'b', 'wait-lsn').state === 'active' && stepOf(run, 'a', 'wait-lsn').state === 'completed');
+  await world.until(
+    id,
+    (run) => stepOf(run, 'b', 'wait-lsn').state === 'active' && stepOf(run, 'a', 'wait-lsn').state === 'completed',
+  );
   const result = await world.cancel(id, flow);
   expect(result.undoneBy).toBe(`${id}-undo`);
   expect((await readRun(world.queues, id)).state).toBe('cancelling');
@@ -130,7 +143,9 @@ test('a cancel that died in the middle is completed by cancelling again, and can
   const id = await world.start(flow, databases('a'));
   await world.cancel(id, flow);
   await (await world.queues.run.getJob(`${id}-undo`))?.remove();
-  await expect(world.resume(id, flow)).rejects.toMatchObject({ hint: expect.stringContaining(`pgconvoy cancel ${id}`) });
+  await expect(world.resume(id, flow)).rejects.toMatchObject({
+    hint: expect.stringContaining(`pgconvoy cancel ${id}`),
+  });
   expect((await world.cancel(id, flow)).undoneBy).toBe(`${id}-undo`);
   await world.work(flow);
   await world.until(`${id}-undo`, 'completed');
@@ -144,10 +159,17 @@ test('resume is refused while another run works on the same databases', async ()
   const first = await world.start(flow, databases('a'));
   await world.cancel(first, flow);
   const second = await world.start(flow, databases('a'));
-  await expect(world.resume(first, flow)).rejects.toThrow(`Run ${second} (trial, started by somebody@here) is not finished`);
-  await expect(cancelRun(world.queues, 'nope', { workflows: [], by: 'me', version: '0', budgets: { copies: 1, tableWorkers: 1, indexWorkers: 1, operations: 1, cutovers: 1 } })).rejects.toThrow(
-    'There is no run "nope"',
+  await expect(world.resume(first, flow)).rejects.toThrow(
+    `Run ${second} (trial, started by somebody@here) is not finished`,
   );
+  await expect(
+    cancelRun(world.queues, 'nope', {
+      workflows: [],
+      by: 'me',
+      version: '0',
+      budgets: { copies: 1, tableWorkers: 1, indexWorkers: 1, operations: 1, cutovers: 1 },
+    }),
+  ).rejects.toThrow('There is no run "nope"');
 });
 
 test('a failed step removed by a board does not let the next one through; retry puts it back and runs it first', async () => {
@@ -158,34 +180,55 @@ test('a failed step removed by a board does not let the next one through; retry 
   });
   await world.work(flow);
   const id = await world.start(flow, databases('a', 'b'));
-  const failed = await world.until(id, (run) => stepOf(run, 'a', 'one').state === 'failed' && stepOf(run, 'b', 'three').state === 'completed');
+  const failed = await world.until(
+    id,
+    (run) => stepOf(run, 'a', 'one').state === 'failed' && stepOf(run, 'b', 'three').state === 'completed',
+  );
   await (await world.queues.operation.getJob(stepOf(failed, 'a', 'one').id))?.remove();
   const refused = await world.until(id, (run) => stepOf(run, 'a', 'two').state === 'failed');
   expect(stepOf(refused, 'a', 'two')).toMatchObject({
     attempts: 1,
-    error: { name: 'PredecessorMissing', message: expect.stringContaining('was removed from the queue before it succeeded'), hint: expect.stringContaining(`pgconvoy retry ${id}`) },
+    error: {
+      name: 'PredecessorMissing',
+      message: expect.stringContaining('was removed from the queue before it succeeded'),
+      hint: expect.stringContaining(`pgconvoy retry ${id}`),
+    },
   });
   expect(await world.journal()).not.toContain('a/two');
 
   world.calm('a/one');
   const result = await world.retry(id, flow);
-  expect(result).toEqual({ restored: [{ key: 'one', database: 'a' }], retried: [{ key: 'two', database: 'a' }], run: false });
+  expect(result).toEqual({
+    restored: [{ key: 'one', database: 'a' }],
+    retried: [{ key: 'two', database: 'a' }],
+    run: false,
+  });
   await world.until(id, 'completed');
   expect((await world.journal()).filter((line) => line.startsWith('a/'))).toEqual(['a/one', 'a/two', 'a/three']);
 });
 
 test('a failed last step removed by a board does not let the run through; retry puts it back', async () => {
   await using world = await openWorld();
-  const flow = world.workflow([eachDatabase(world.operation('one')), approval('Go?'), eachDatabase(world.operation('two'))]);
+  const flow = world.workflow([
+    eachDatabase(world.operation('one')),
+    approval('Go?'),
+    eachDatabase(world.operation('two')),
+  ]);
   world.on('a/one', () => {
     throw new PgconvoyError('no', { hint: 'yes' });
   });
   await world.work(flow);
   const id = await world.start(flow, databases('a', 'b'));
-  await world.until(id, (run) => stepOf(run, 'a', 'one').state === 'failed' && stepOf(run, 'b', 'one').state === 'completed');
+  await world.until(
+    id,
+    (run) => stepOf(run, 'a', 'one').state === 'failed' && stepOf(run, 'b', 'one').state === 'completed',
+  );
   await (await world.queues.operation.getJob(stepId(id, 0, databases('a')[0], 'one')))?.remove();
   const refused = await world.until(id, 'failed');
-  expect(refused.error).toMatchObject({ name: 'PredecessorMissing', hint: expect.stringContaining(`pgconvoy retry ${id}`) });
+  expect(refused.error).toMatchObject({
+    name: 'PredecessorMissing',
+    hint: expect.stringContaining(`pgconvoy retry ${id}`),
+  });
   expect(await world.queues.gate.getJob(`${id}.1.gate`)).toBeUndefined();
 
   world.calm('a/one');

@@ -15,7 +15,9 @@ const holdKey = (world: World, place: string) => `${world.prefix}-world:hold:${p
 /** Starts a worker process and resolves when it listens. */
 async function startProcess(world: World): Promise<ChildProcess> {
   const script = join(import.meta.dirname, 'worker-process.ts');
-  const child = spawn(process.execPath, ['--import', 'tsx', script, world.url, world.prefix], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, ['--import', 'tsx', script, world.url, world.prefix], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   let said = '';
   child.stdout!.on('data', (data: Buffer) => {
     said += data.toString();
@@ -39,7 +41,10 @@ test('kill -9 of the worker in the middle of a step, three times: another takes 
   for (let kill = 1; kill <= 3; kill += 1) {
     const child = await startProcess(world);
     try {
-      await eventually(async () => expect((await world.begun()).filter((line) => line === 'a/two')).toHaveLength(kill), { timeoutMs: 20_000 });
+      await eventually(
+        async () => expect((await world.begun()).filter((line) => line === 'a/two')).toHaveLength(kill),
+        { timeoutMs: 20_000 },
+      );
     } finally {
       await end(child, 'SIGKILL');
     }
@@ -65,7 +70,10 @@ test('a worker that is told to stop hands its step over; another goes on within 
     const asked = Date.now();
     await end(child, 'SIGTERM');
     expect(child.exitCode).toBe(0);
-    const taken = await world.until(id, (run) => stepOf(run, 'a', 'two').state === 'active' && stepOf(run, 'a', 'two').worker === 'second');
+    const taken = await world.until(
+      id,
+      (run) => stepOf(run, 'a', 'two').state === 'active' && stepOf(run, 'a', 'two').worker === 'second',
+    );
     expect(Date.now() - asked).toBeLessThan(2_000);
     expect(stepOf(taken, 'a', 'two').attempts).toBe(2);
   } finally {
@@ -112,7 +120,12 @@ test('a lost lock aborts the step; whoever has the job now finishes it', async (
   const id = await world.start(flow, databases('a'));
   const active = await world.until(id, (run) => stepOf(run, 'a', 'one').state === 'active');
   // As another worker would do after an outage longer than the lock: it has the job, with a lock of its own.
-  await world.redis.set(`${world.queues.operation.toKey(stepOf(active, 'a', 'one').id)}:lock`, 'another-worker', 'PX', 3_000);
+  await world.redis.set(
+    `${world.queues.operation.toKey(stepOf(active, 'a', 'one').id)}:lock`,
+    'another-worker',
+    'PX',
+    3_000,
+  );
   await eventually(() => expect(aborted).toBe('lock-lost'));
   await world.until(id, 'completed');
   expect(await world.journal()).toEqual(['a/one', 'a/two', 'a/three']);

@@ -17,6 +17,7 @@ import { createLogger } from '../../src/log.ts';
 import type { Logger } from '../../src/log.ts';
 import { cancelRun, resumeRun, retrySteps } from '../../src/queue/control.ts';
 import type { Steering } from '../../src/queue/control.ts';
+import type { QueueConfig } from '../../src/queue/connection.ts';
 import { openQueues } from '../../src/queue/queues.ts';
 import type { Queues } from '../../src/queue/queues.ts';
 import { readRun } from '../../src/queue/read-run.ts';
@@ -41,7 +42,8 @@ export const FAST: WorkerTimes = {
 /** What an operation of this world does in its apply, beside its journal: nothing, unless a test says otherwise. */
 export type Behaviour = (context: OperationContext, attempt: number) => Promise<void> | void;
 
-export const databases = (...names: string[]): SelectedDatabase[] => names.map((name, index) => ({ oid: 16_384 + index, name }));
+export const databases = (...names: string[]): SelectedDatabase[] =>
+  names.map((name, index) => ({ oid: 16_384 + index, name }));
 
 export interface World extends AsyncDisposable {
   readonly url: string;
@@ -51,13 +53,19 @@ export interface World extends AsyncDisposable {
   readonly execute: Execute;
   readonly logged: string[];
   /** An operation on each database. */
-  operation(name: string, options?: { queue?: 'operation' | 'copy' | 'cutover'; scope?: 'cluster' | 'database' }): AnyOperation;
+  operation(
+    name: string,
+    options?: { queue?: 'operation' | 'copy' | 'cutover'; scope?: 'cluster' | 'database' },
+  ): AnyOperation;
   preflight(name: string, found: (database: string) => readonly Finding[]): AnyOperation;
   workflow(rows: readonly Row[], onCancel?: readonly Row[]): Workflow;
   /** `STEP` or `DATABASE/STEP`. */
   on(step: string, behaviour: Behaviour): void;
   calm(step: string): void;
-  work(workflow: Workflow | readonly Workflow[], options?: { times?: Partial<WorkerTimes>; waitDeadlineMs?: number; name?: string }): Promise<Workers>;
+  work(
+    workflow: Workflow | readonly Workflow[],
+    options?: { times?: Partial<WorkerTimes>; waitDeadlineMs?: number; name?: string },
+  ): Promise<Workers>;
   start(workflow: Workflow, databases: readonly SelectedDatabase[]): Promise<string>;
   until(run: string, state: RunView['state'] | ((run: RunView) => boolean), timeoutMs?: number): Promise<RunView>;
   /** `DATABASE/STEP` for each apply that ran to its end, in order. */
@@ -69,10 +77,15 @@ export interface World extends AsyncDisposable {
   retry(run: string, workflow: Workflow, filter?: { database?: string; step?: string }): ReturnType<typeof retrySteps>;
 }
 
-export async function openWorld(place?: { url?: string; prefix?: string }): Promise<World> {
-  const url = place?.url ?? (await sharedRedis()).url;
-  const prefix = place?.prefix ?? `t${randomBytes(6).toString('hex')}`;
-  const queues = await openQueues({ url, prefix }, 'worker');
+/** @param server.place where the queue is, when it is not where the journal is (`url`) */
+export async function openWorld(server?: {
+  url?: string;
+  prefix?: string;
+  place?: Omit<QueueConfig, 'prefix'>;
+}): Promise<World> {
+  const url = server?.url ?? (await sharedRedis()).url;
+  const prefix = server?.prefix ?? `t${randomBytes(6).toString('hex')}`;
+  const queues = await openQueues({ ...(server?.place ?? { url }), prefix }, 'worker');
   const redis = new Redis(url);
   redis.on('error', () => undefined);
   const behaviours = new Map<string, Behaviour>();
@@ -82,7 +95,12 @@ export async function openWorld(place?: { url?: string; prefix?: string }): Prom
   const workers: Workers[] = [];
   const key = (name: string) => `${prefix}-world:${name}`;
   const journal = (list: string) => redis.lrange(key(list), 0, -1);
-  const steering = (workflow: Workflow): Steering => ({ workflows: [workflow], by: 'somebody@here', version: '0.0.1', budgets: BUDGETS });
+  const steering = (workflow: Workflow): Steering => ({
+    workflows: [workflow],
+    by: 'somebody@here',
+    version: '0.0.1',
+    budgets: BUDGETS,
+  });
 
   const operation: World['operation'] = (name, { queue = 'operation', scope = 'database' } = {}) => {
     const place = (context: OperationContext) => `${scope === 'cluster' ? 'cluster' : context.source.name}/${name}`;
@@ -98,15 +116,18 @@ export async function openWorld(place?: { url?: string; prefix?: string }): Prom
         return at === null ? lacks([place(context)]) : holds({ at });
       },
       async apply(context) {
-        const attempt = (await redis.rpush(key('begun'), place(context))) && (await redis.hincrby(key('attempts'), place(context), 1));
+        const attempt =
+          (await redis.rpush(key('begun'), place(context))) &&
+          (await redis.hincrby(key('attempts'), place(context), 1));
         // Held by a key, so that a test can hold a step in another process too.
-        while (await redis.exists(key(`hold:${place(context)}`))) await sleep(20, undefined, { signal: context.signal });
+        while (await redis.exists(key(`hold:${place(context)}`)))
+          await sleep(20, undefined, { signal: context.signal });
         await (behaviours.get(place(context)) ?? behaviours.get(name))?.(context, attempt);
         await redis.rpush(key('journal'), place(context));
         await redis.hset(key('done'), place(context), new Date().toISOString());
       },
       async undo(context) {
-        await (behaviours.get(`undo:${name}`))?.(context, 1);
+        await behaviours.get(`undo:${name}`)?.(context, 1);
         const undone = await redis.hdel(key('done'), place(context));
         await redis.rpush(key('journal'), `${place(context)}:undone`);
         return undone === 1;
@@ -123,10 +144,16 @@ export async function openWorld(place?: { url?: string; prefix?: string }): Prom
       progress: execution.progress,
       log: execution.log,
       input: execution.step.input,
-      run: { id: execution.run.id, databases: execution.run.databases.map((one) => one.name), options: execution.run.options },
+      run: {
+        id: execution.run.id,
+        databases: execution.run.databases.map((one) => one.name),
+        options: execution.run.options,
+      },
       settings: { accept: [] },
     } as unknown as OperationContext;
-    return runOperation(operations.get(execution.step.operation)!, context, execution.step.policy, { onFindings: execution.findings });
+    return runOperation(operations.get(execution.step.operation)!, context, execution.step.policy, {
+      onFindings: execution.findings,
+    });
   };
 
   return {
@@ -152,7 +179,8 @@ export async function openWorld(place?: { url?: string; prefix?: string }): Prom
       operations.set(name, made);
       return made;
     },
-    workflow: (rows, onCancel) => defineWorkflow({ name: 'trial', title: 'A trial', rows, ...(onCancel ? { onCancel } : {}) }),
+    workflow: (rows, onCancel) =>
+      defineWorkflow({ name: 'trial', title: 'A trial', rows, ...(onCancel ? { onCancel } : {}) }),
     on: (step, behaviour) => void behaviours.set(step, behaviour),
     calm: (step) => void behaviours.delete(step),
     async work(workflow, options = {}) {
@@ -170,7 +198,14 @@ export async function openWorld(place?: { url?: string; prefix?: string }): Prom
       return started;
     },
     start: (workflow, selected) =>
-      enqueueRun(queues, { workflow, databases: selected, options: { trial: true }, by: 'somebody@here', version: '0.0.1', budgets: BUDGETS }),
+      enqueueRun(queues, {
+        workflow,
+        databases: selected,
+        options: { trial: true },
+        by: 'somebody@here',
+        version: '0.0.1',
+        budgets: BUDGETS,
+      }),
     until: (run, wanted, timeoutMs = 20_000) =>
       eventually(
         async () => {
@@ -207,4 +242,8 @@ const summary = (run: RunView): string =>
 
 /** One lane of three steps on each database. */
 export const threeSteps = (world: World): Workflow =>
-  world.workflow([eachDatabase(world.operation('one')), eachDatabase(world.operation('two', { queue: 'copy' })), eachDatabase(world.operation('three'))]);
+  world.workflow([
+    eachDatabase(world.operation('one')),
+    eachDatabase(world.operation('two', { queue: 'copy' })),
+    eachDatabase(world.operation('three')),
+  ]);

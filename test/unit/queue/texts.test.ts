@@ -22,7 +22,14 @@ const operation = (name: string) =>
     apply: async () => undefined,
     undo: async () => false,
   });
-const look = definePreflight({ name: 'look', title: 'Look', scope: 'cluster', input: z.object({}), output: z.null(), check: async () => holds(null) });
+const look = definePreflight({
+  name: 'look',
+  title: 'Look',
+  scope: 'cluster',
+  input: z.object({}),
+  output: z.null(),
+  check: async () => holds(null),
+});
 
 describe('ids', () => {
   test('of a run: short, of its time, allowed in BullMQ', () => {
@@ -40,7 +47,10 @@ describe('ids', () => {
       { oid: 2, name: 'b' },
     ];
     const step = (key: string) => ({ key, operation: key, title: key, queue: 'operation' as const });
-    expect(lastIdsOf('r', 1, { kind: 'database', title: '', steps: [step('x'), step('y')] }, databases)).toEqual(['r.1.1.y', 'r.1.2.y']);
+    expect(lastIdsOf('r', 1, { kind: 'database', title: '', steps: [step('x'), step('y')] }, databases)).toEqual([
+      'r.1.1.y',
+      'r.1.2.y',
+    ]);
     expect(lastIdsOf('r', 1, { kind: 'cluster', title: '', steps: [step('x')] }, databases)).toEqual(['r.1.cluster.x']);
     expect(lastIdsOf('r', 2, { kind: 'gate', title: '', steps: [] }, databases)).toEqual(['r.2.gate']);
   });
@@ -77,7 +87,7 @@ describe('texts', () => {
   test.each([
     ['redis://me:geheim@host:6379/1 is down', 'redis://***@host:6379/1 is down'],
     ['rediss://:geheim@host', 'rediss://***@host'],
-    ["host=x password=geheim user=y", "host=x password=*** user=y"],
+    ['host=x password=geheim user=y', 'host=x password=*** user=y'],
     ["password='ge\\'heim' user=y", 'password=*** user=y'],
     ['PASSWORD: "ge heim", next', 'PASSWORD: ***, next'],
     ['postgres://host/db has nothing to hide', 'postgres://host/db has nothing to hide'],
@@ -88,7 +98,10 @@ describe('texts', () => {
     const kept = stepErrorOf(new ConfigError('no such file', { hint: 'Make it.' }));
     expect(kept).toEqual({ name: 'ConfigError', message: 'no such file', hint: 'Make it.', exitCode: ExitCode.usage });
     expect(errorFromText(failureText(kept))).toMatchObject({ message: 'no such file', hint: 'Make it.' });
-    expect(errorFromText('job stalled more than allowable limit')).toMatchObject({ message: 'job stalled more than allowable limit', hint: '' });
+    expect(errorFromText('job stalled more than allowable limit')).toMatchObject({
+      message: 'job stalled more than allowable limit',
+      hint: '',
+    });
     expect(stepErrorOf('thrown text').message).toBe('Unexpected: thrown text');
   });
 });
