@@ -19,8 +19,8 @@ export const clientTools: Concern = {
 };
 
 export function judgeClientTools(tools: ProgramVersion, source: number, target: number): CheckFinding[] {
-  if (tools.major === target) return [];
   const tooOld = tools.major < source;
+  if (tools.major === target && !tooOld) return [];
   return [
     {
       code: 'client-tools',
@@ -30,7 +30,7 @@ export function judgeClientTools(tools: ProgramVersion, source: number, target: 
       message: tooOld
         ? `pg_dump in ${tools.bin} is ${tools.version}: it refuses a server newer than itself, and the source is PostgreSQL ${source}.`
         : `pg_dump in ${tools.bin} is ${tools.version}; the target is PostgreSQL ${target}, whose own pg_dump fits best.`,
-      remedy: `Install the client programs of PostgreSQL ${target}, or name their folder with tools.bin.`,
+      remedy: `Install the client programs of PostgreSQL ${Math.max(source, target)}, or name their folder with tools.bin.`,
     },
   ];
 }

@@ -85,7 +85,7 @@ async function callSource(context: OperationContext): Promise<Answer> {
 
 /** The source was reached, if it only turned away the user we took: the replication role has a password and lines of its own. */
 const REACHED =
-  /pg_hba\.conf|authentication failed|no password supplied|max_wal_senders|too many clients|remaining connection slots/;
+  /pg_hba\.conf|authentication failed|no password supplied|start walsender|start WAL sender|max_wal_senders|too many clients|connection slots/;
 
 export function judgeAnswer(answer: Answer, to: Address): CheckFinding[] {
   if (answer === undefined || REACHED.test(answer)) return [];
@@ -128,12 +128,15 @@ export function callerOf(
 
 /**
  * Whether the first line that fits lets the replication role in, for each database. What cannot be evaluated from here (host names,
- * regular expressions, samenet) counts as fitting: better no finding than a wrong one.
+ * regular expressions, samenet) counts as letting in: better no finding than a wrong one.
  * @see https://www.postgresql.org/docs/current/auth-pg-hba-conf.html
  */
 export function judgeHostRules(rules: readonly HostRule[], caller: Caller): CheckFinding[] {
   const refused = caller.databases.filter((database) => {
-    const first = rules.find((rule) => fits(rule, database, caller));
+    const first = rules.find((rule) => {
+      const fit = fits(rule, database, caller);
+      return fit === 'yes' || (fit === 'perhaps' && rule.method !== 'reject');
+    });
     return first === undefined || first.method === 'reject';
   });
   if (refused.length === 0) return [];
@@ -160,22 +163,33 @@ function network(address: string | undefined): string {
   return isIP(address) === 6 ? `${address}/128` : `${address}/32`;
 }
 
-function fits(rule: HostRule, database: string, caller: Caller): boolean {
-  if ((rule.type === 'local') !== caller.socket) return false;
-  const userFits = rule.users.some((user) => user === 'all' || user === caller.role || user.startsWith('/'));
-  const databaseFits = rule.databases.some((name) => name === 'all' || name === database || name.startsWith('/'));
-  return userFits && databaseFits && (caller.socket || addressFits(rule, caller.address));
+type Fit = 'yes' | 'perhaps' | 'no';
+
+function fits(rule: HostRule, database: string, caller: Caller): Fit {
+  if ((rule.type === 'local') !== caller.socket) return 'no';
+  const each = new Set([
+    listFits(rule.databases, database),
+    listFits(rule.users, caller.role),
+    addressFits(rule, caller),
+  ]);
+  if (each.has('no')) return 'no';
+  return each.has('perhaps') ? 'perhaps' : 'yes';
 }
 
-function addressFits({ address, netmask }: HostRule, caller: string | undefined): boolean {
-  if (address === null || caller === undefined) return true;
+function listFits(listed: readonly string[], name: string): Fit {
+  if (listed.includes('all') || listed.includes(name)) return 'yes';
+  return listed.some((entry) => entry.startsWith('/')) ? 'perhaps' : 'no';
+}
+
+function addressFits({ address, netmask }: HostRule, caller: Caller): Fit {
+  if (caller.socket || address === null || address === 'all') return 'yes';
   const family = isIP(address);
-  // all, samehost, samenet and names: not to be said from here.
-  if (family === 0) return true;
-  if (family !== isIP(caller)) return false;
+  if (family === 0 || caller.address === undefined) return 'perhaps';
+  if (family !== isIP(caller.address)) return 'no';
+  const type = family === 6 ? 'ipv6' : 'ipv4';
   const list = new BlockList();
-  list.addSubnet(address, netmask === null ? (family === 6 ? 128 : 32) : bits(netmask), family === 6 ? 'ipv6' : 'ipv4');
-  return list.check(caller, family === 6 ? 'ipv6' : 'ipv4');
+  list.addSubnet(address, netmask === null ? (family === 6 ? 128 : 32) : bits(netmask), type);
+  return list.check(caller.address, type) ? 'yes' : 'no';
 }
 
 /** Ones of a netmask: 255.255.255.0 is 24, ffff:ff00:: is 24. */

@@ -1,0 +1,190 @@
+import { describe, expect, test } from 'vitest';
+import {
+  isOlder,
+  judgeAvailable,
+  judgeConfigTables,
+  judgePreloaded,
+} from '../../../src/operations/checks/database/extensions.ts';
+import { judgeLocale } from '../../../src/operations/checks/database/locale.ts';
+import { judgeDatabaseSettings, judgeReservedSchema } from '../../../src/operations/checks/database/names.ts';
+import { judgeIdentities, judgeRemovedTypes } from '../../../src/operations/checks/database/tables.ts';
+import { chooseIdentities } from '../../../src/operations/tables/identity.ts';
+import type { UserTable } from '../../../src/postgres/catalog/tables.ts';
+
+const codes = (found: readonly { code: string; severity: string }[]) =>
+  found.map(({ code, severity }) => `${severity} ${code}`);
+
+const table = (oid: number, rest: Partial<UserTable> = {}): UserTable => ({
+  oid,
+  schema: 'public',
+  name: `t${oid}`,
+  kind: 'r',
+  persistence: 'p',
+  isPartition: false,
+  identity: 'd',
+  identityIndex: null,
+  bytes: 0,
+  rows: 0,
+  ...rest,
+});
+
+describe('replica identities', () => {
+  test('an index before the whole row, the fewest columns first; the whole row only where it can be compared', () => {
+    const chosen = chooseIdentities(
+      [
+        table(1, { identityIndex: 't1_pkey' }),
+        table(2),
+        table(3),
+        table(4),
+        table(5, { identity: 'f' }),
+        table(6, { identity: 'f' }),
+        table(7),
+      ],
+      [
+        { table: 2, index: 'wide', columns: 3 },
+        { table: 2, index: 'b', columns: 1 },
+        { table: 2, index: 'c', columns: 1 },
+        { table: 7, index: 'key', columns: 1 },
+      ],
+      [
+        { table: 4, columns: ['body json'] },
+        { table: 6, columns: ['at point'] },
+        { table: 7, columns: ['body json'] },
+      ],
+    );
+    expect(chosen.map(({ table: { oid }, choice }) => [oid, choice])).toEqual([
+      [2, { by: 'index', index: 'b' }],
+      [3, { by: 'full' }],
+      [4, { by: 'nothing', columns: ['body json'] }],
+      [6, { by: 'nothing', columns: ['at point'] }],
+      [7, { by: 'index', index: 'key' }],
+    ]);
+  });
+
+  test('each says what fix would do, or that a person has to', () => {
+    const odd = { schema: 'My "s"', name: 'Order Items' };
+    const found = judgeIdentities('shop', [
+      { table: table(1, odd), choice: { by: 'index', index: 'Key "1"' } },
+      { table: table(2, odd), choice: { by: 'full' } },
+      { table: table(3, { ...odd, identity: 'f' }), choice: { by: 'nothing', columns: ['body json'] } },
+    ]);
+    expect(codes(found)).toEqual([
+      'block no-replica-identity',
+      'block no-replica-identity',
+      'block identity-without-equality',
+    ]);
+    expect(found[0]?.remedy).toContain(
+      'ALTER TABLE "My ""s"""."Order Items" REPLICA IDENTITY USING INDEX "Key ""1""";',
+    );
+    expect(found[1]?.remedy).toContain('REPLICA IDENTITY FULL;');
+    expect(found[2]?.message).toContain('(body json)');
+    expect(found[2]?.remedy).toContain('ADD PRIMARY KEY');
+  });
+});
+
+describe('extensions', () => {
+  test.each([
+    ['1.9', '1.10', true],
+    ['1.10', '1.9', false],
+    ['3.5.0', '3.5', false],
+    ['2.0', '2.0', false],
+  ])('%s is older than %s: %s', (one, other, older) => {
+    expect(isOlder(one, other)).toBe(older);
+  });
+
+  test('missing, older, newer, and older with an upgrade path to the version', () => {
+    const available = (name: string, defaultVersion: string, ...versions: string[]) => ({
+      name,
+      defaultVersion,
+      versions,
+    });
+    const found = judgeAvailable(
+      'shop',
+      ['missing', 'older', 'newer', 'both'].map((name) => ({ name, version: '1.9' })),
+      [
+        available('older', '1.8', '1.7', '1.8'),
+        available('newer', '1.10', '1.10'),
+        available('both', '1.8', '1.8', '1.9'),
+      ],
+    );
+    expect(found.map(({ code, object }) => `${code} ${object}`)).toEqual([
+      'extension-missing missing',
+      'extension-older older',
+    ]);
+  });
+
+  test('only libraries of installed extensions must be preloaded', () => {
+    const found = judgePreloaded('shop', ['pg_cron', 'hstore'], ['auto_explain', 'pg_cron'], ['pg_stat_statements']);
+    expect(found).toMatchObject([{ code: 'preload-missing', severity: 'block', object: 'pg_cron' }]);
+    expect(found[0]?.remedy).toContain(`ALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements', 'pg_cron';`);
+  });
+
+  test('rows of users in tables of extensions', () => {
+    const [finding] = judgeConfigTables('shop', [{ extension: 'pg_cron', schema: 'cron', name: 'job' }]);
+    expect(finding).toMatchObject({ code: 'extension-config-data', severity: 'warning', object: 'cron.job' });
+  });
+});
+
+describe('locale', () => {
+  const here = {
+    collate: 'de_DE.UTF-8',
+    ctype: 'de_DE.UTF-8',
+    provider: 'libc',
+    locale: null,
+    version: '2.36',
+  } as const;
+
+  test.each([
+    ['the same version', here, { version: '2.36' }, []],
+    ['another version', here, { version: '2.41' }, ['warning collation-version']],
+    ['nobody knows the source’s', { ...here, version: null }, { version: '2.41' }, ['warning collation-version']],
+    ['by the bytes', { ...here, collate: 'C', version: null }, { version: null }, []],
+    ['built in', { ...here, provider: 'builtin' as const, locale: 'C.UTF-8', version: '1' }, { version: '1' }, []],
+    ['not there', here, { failure: 'could not create locale' }, ['block locale-missing']],
+    [
+      'ICU',
+      { ...here, collate: 'C', provider: 'icu' as const, locale: 'de', version: '153.14' },
+      { version: '153.120' },
+      ['warning collation-version'],
+    ],
+  ])('%s', (_, source, target, expected) => {
+    expect(codes(judgeLocale('shop', source, target))).toEqual(expected);
+  });
+});
+
+test('settings that the target does not know, but not those of extensions', () => {
+  const found = judgeDatabaseSettings(
+    'My "odd" DB',
+    [
+      { role: null, name: 'force_parallel_mode' },
+      { role: 'app', name: 'old_setting' },
+      { role: null, name: 'work_mem' },
+      { role: null, name: 'app.tenant' },
+    ],
+    new Set(['work_mem']),
+  );
+  expect(found.map(({ remedy }) => remedy)).toEqual([
+    expect.stringContaining('ALTER DATABASE "My ""odd"" DB" RESET force_parallel_mode;'),
+    expect.stringContaining('ALTER ROLE "app" IN DATABASE "My ""odd"" DB" RESET old_setting;'),
+  ]);
+});
+
+test('objects in the schema that is ours are counted and some named', () => {
+  expect(judgeReservedSchema('shop', [])).toEqual([]);
+  const [finding] = judgeReservedSchema(
+    'shop',
+    Array.from({ length: 7 }, (_, n) => ({ kind: 'table', name: `t${n}` })),
+  );
+  expect(finding?.message).toContain('table "t4" and 2 more');
+});
+
+test('removed types and what to make of them', () => {
+  const found = judgeRemovedTypes('shop', [
+    { table: 'public.t', column: 'at', type: 'abstime' },
+    { table: 'public.t', column: 'spans', type: '_reltime' },
+  ]);
+  expect(found.map(({ remedy }) => remedy)).toEqual([
+    expect.stringContaining('ALTER TABLE public.t ALTER COLUMN "at" TYPE timestamptz;'),
+    expect.stringContaining('TYPE interval[];'),
+  ]);
+});

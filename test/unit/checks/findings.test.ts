@@ -1,0 +1,36 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { FINDINGS } from '../../../src/operations/checks/findings.ts';
+
+const FOLDER = join(import.meta.dirname, '../../../src/operations/checks');
+
+/** The codes that the checks' sources write down. */
+function producedCodes(): string[] {
+  const files = readdirSync(FOLDER, { recursive: true, encoding: 'utf8' }).filter(
+    (name) => name.endsWith('.ts') && name !== 'findings.ts',
+  );
+  const texts = files.map((name) => readFileSync(join(FOLDER, name), 'utf8'));
+  return texts.flatMap((text) => [
+    ...[...text.matchAll(/\bcode: '([^']+)'/g)].map(([, code = '']) => code),
+    // capacity.ts hands the code to a function.
+    ...[...text.matchAll(/\bshort\(\s*'([^']+)'/g)].map(([, code = '']) => code),
+  ]);
+}
+
+test('every code that a check produces is registered, and every registered code is produced', () => {
+  expect([...new Set(producedCodes())].sort()).toEqual(FINDINGS.map(({ code }) => code).sort());
+});
+
+test('codes are unique and can be written into a configuration', () => {
+  const codes = FINDINGS.map(({ code }) => code);
+  expect(new Set(codes).size).toBe(codes.length);
+  for (const code of codes) expect(code).toMatch(/^[a-z0-9]+(-[a-z0-9]+)*$/);
+});
+
+test('each says what it means and what to do, in sentences', () => {
+  for (const { meaning, remedy } of FINDINGS) {
+    expect(meaning).toMatch(/^[A-Za-z`_].*\.$/s);
+    expect(remedy).toMatch(/^[A-Z`].*\.$/s);
+  }
+});
