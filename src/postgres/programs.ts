@@ -165,6 +165,8 @@ function connectionEnvironment(address: ServerAddress, database: string): Record
     PGSSLMODE: libpqSslMode(address),
     PGCONNECT_TIMEOUT: String(Math.max(2, Math.ceil(address.connectTimeoutMs / 1_000))),
     PGAPPNAME: 'pgconvoy/pg_dump',
+    // A database may have set it off; then the dump would be written for sessions like that.
+    PGOPTIONS: '-c standard_conforming_strings=on',
     ...(address.password === undefined ? {} : { PGPASSWORD: address.password }),
     ...(address.sslrootcert === undefined ? {} : { PGSSLROOTCERT: address.sslrootcert }),
   };

@@ -111,6 +111,7 @@ export const createDatabase = defineOperation({
       await targetCluster.maintenance.run(sql`alter database ${id(target.name)} is_template false`);
       await targetCluster.maintenance.run(sql`drop database ${id(target.name)}`);
     }
+    await targetLedger.forget({ kind: 'schema', database: target.name });
     await targetLedger.forget(ledgerKey(context));
     return true;
   },

@@ -89,7 +89,7 @@ export const userObjects = (): Sql => sql`
      where t.oid >= 16384 and t.typtype in ('d', 'e', 'r') and n.nspname not in ('information_schema', 'pgconvoy')
     union all
     select format('schema %I', nspname) from pg_namespace
-     where oid >= 16384 and nspname !~ '^pg_' and nspname <> 'pgconvoy'
+     where oid >= 16384 and nspname !~ '^pg_' and nspname not in ('public', 'pgconvoy')
     union all
     select format('extension %I', extname) from pg_extension where oid >= 16384
     union all

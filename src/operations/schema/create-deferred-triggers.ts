@@ -1,0 +1,149 @@
+import * as z from 'zod';
+import { defineOperation, holds, lacks } from '../../engine/operation.ts';
+import {
+  DeferredTrigger,
+  deferredTriggers,
+  EventTrigger,
+  eventTriggers,
+  TriggerState,
+  triggerStates,
+} from '../../postgres/catalog/deferred-triggers.ts';
+import type { Database } from '../../postgres/database.ts';
+import { fragment, id, join, lit, sql, trusted } from '../../postgres/sql.ts';
+import type { Fragment } from '../../postgres/sql.ts';
+
+type Missing =
+  | {
+      readonly kind: 'trigger';
+      readonly schema: string;
+      readonly table: string;
+      readonly name: string;
+      readonly exists: boolean;
+    }
+  | { readonly kind: 'event trigger'; readonly name: string; readonly exists: boolean };
+
+const STATE: Readonly<Record<EventTrigger['enabled'], Fragment>> = {
+  O: fragment`enable`,
+  D: fragment`disable`,
+  A: fragment`enable always`,
+  R: fragment`enable replica`,
+};
+
+/**
+ * Triggers that fire while rows are applied (ENABLE ALWAYS, ENABLE REPLICA) and event triggers: made when the last row is on the
+ * target, since before they would do their work a second time. Read from the catalog, because a dump takes too long in the outage.
+ * @see https://www.postgresql.org/docs/current/logical-replication-architecture.html
+ */
+export const createDeferredTriggers = defineOperation({
+  name: 'create-deferred-triggers',
+  title: 'Triggers that fire during replication and event triggers are those of the source',
+  scope: 'database',
+  queue: 'cutover',
+  input: z.strictObject({}),
+  output: z.strictObject({ triggers: z.int(), eventTriggers: z.int() }),
+
+  async check({ source, target }) {
+    const [triggers, events] = await wantedOf(source);
+    const [states, present] = [
+      triggers.length === 0 ? [] : await target.many(TriggerState, triggerStates(triggers)),
+      await target.many(EventTrigger, eventTriggers()),
+    ];
+    const stateOf = new Map(states.map((each) => [keyOf(each), each.enabled]));
+    const presentOf = new Map(present.map((each) => [each.name, each]));
+    const missing: Missing[] = [
+      ...triggers
+        .filter((trigger) => stateOf.get(keyOf(trigger)) !== trigger.enabled)
+        .map(({ schema, table, name }) => ({
+          kind: 'trigger' as const,
+          schema,
+          table,
+          name,
+          exists: stateOf.has(keyOf({ schema, table, name })),
+        })),
+      ...events
+        .filter(({ name, enabled }) => presentOf.get(name)?.enabled !== enabled)
+        .map(({ name }) => ({ kind: 'event trigger' as const, name, exists: presentOf.has(name) })),
+    ];
+    return missing.length > 0 ? lacks(missing) : holds({ triggers: triggers.length, eventTriggers: events.length });
+  },
+
+  async apply({ source, target }, missing: readonly Missing[]) {
+    const [triggers, events] = await wantedOf(source);
+    const missed = new Map(missing.map((each) => [missingKey(each), each]));
+    const statements = [
+      // Partitions get theirs with the trigger of their root.
+      ...triggers
+        .toSorted((one, other) => Number(one.isInherited) - Number(other.isInherited))
+        .flatMap((trigger) => {
+          const lacking = missed.get(missingKey({ kind: 'trigger', ...trigger }));
+          return lacking ? triggerStatements(trigger, lacking.exists) : [];
+        }),
+      ...events.flatMap((event) => {
+        const lacking = missed.get(missingKey({ kind: 'event trigger', ...event }));
+        return lacking ? eventTriggerStatements(event, lacking.exists) : [];
+      }),
+    ];
+    // Several statements in one message: they commit together.
+    await target.run(sql`${join(statements, ';\n')}`);
+  },
+
+  async undo({ source, target }) {
+    const [triggers, events] = await wantedOf(source);
+    const states = triggers.length === 0 ? [] : await target.many(TriggerState, triggerStates(triggers));
+    const fires = new Set(states.filter(({ enabled }) => enabled === 'A' || enabled === 'R').map(keyOf));
+    const names = new Set(events.map((each) => each.name));
+    const present = (await target.many(EventTrigger, eventTriggers())).filter(({ name }) => names.has(name));
+    const statements = [
+      ...present.map(({ name }) => fragment`drop event trigger ${id(name)}`),
+      ...triggers
+        .filter((trigger) => fires.has(keyOf(trigger)))
+        .toSorted((one, other) => Number(other.isInherited) - Number(one.isInherited))
+        .map(({ schema, table, name, isInherited }) =>
+          isInherited
+            ? fragment`alter table ${id(schema, table)} enable trigger ${id(name)}`
+            : fragment`drop trigger if exists ${id(name)} on ${id(schema, table)}`,
+        ),
+    ];
+    if (statements.length === 0) return false;
+    // Several statements in one message: they commit together.
+    await target.run(sql`${join(statements, ';\n')}`);
+    return true;
+  },
+});
+
+const wantedOf = (source: Database) =>
+  Promise.all([source.many(DeferredTrigger, deferredTriggers()), source.many(EventTrigger, eventTriggers())]);
+
+const keyOf = ({ schema, table, name }: { schema: string; table: string; name: string }): string =>
+  JSON.stringify([schema, table, name]);
+
+const missingKey = (each: Pick<Missing, 'kind' | 'name'> & { schema?: string; table?: string }): string =>
+  JSON.stringify([each.kind, each.schema, each.table, each.name]);
+
+function triggerStatements(trigger: DeferredTrigger, exists: boolean): Fragment[] {
+  const { schema, table, name, definition, enabled, isInherited, comment } = trigger;
+  return [
+    ...(exists || isInherited ? [] : [trusted(definition)]),
+    fragment`alter table ${id(schema, table)} ${STATE[enabled]} trigger ${id(name)}`,
+    ...(comment === null || isInherited
+      ? []
+      : [fragment`comment on trigger ${id(name)} on ${id(schema, table)} is ${lit(comment)}`]),
+  ];
+}
+
+function eventTriggerStatements(event: EventTrigger, exists: boolean): Fragment[] {
+  const name = id(event.name);
+  const when = event.tags === null ? fragment`` : fragment` when tag in (${join(event.tags.map((tag) => lit(tag)))})`;
+  return [
+    ...(exists
+      ? []
+      : [
+          fragment`create event trigger ${name} on ${id(event.event)}${when} execute procedure ${trusted(event.function)}`,
+          // It would fire for what comes next.
+          fragment`alter event trigger ${name} disable`,
+        ]),
+    fragment`alter event trigger ${name} owner to ${id(event.owner)}`,
+    ...(event.comment === null ? [] : [fragment`comment on event trigger ${name} is ${lit(event.comment)}`]),
+    fragment`alter event trigger ${name} ${STATE[event.enabled]}`,
+  ];
+}

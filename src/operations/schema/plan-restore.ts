@@ -1,0 +1,70 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { OperationContext } from '../../engine/operation.ts';
+import { IdentityIndex, identityIndexes } from '../../postgres/catalog/inventory.ts';
+import { parseDump } from '../../postgres/dump.ts';
+import type { DumpEntry } from '../../postgres/dump.ts';
+import { planned, writeJournal } from './restore-journal.ts';
+import type { PlannedEntry } from './restore-journal.ts';
+
+/**
+ * Dumps the source's schema and writes into the target's journal what is to be made of it: before the copy everything but
+ * indexes, constraints and triggers, except what identifies rows; after the copy the rest. Triggers that fire while rows are
+ * applied are left to create-deferred-triggers.
+ */
+export async function planRestore(
+  { source, target, sourceCluster, programs, signal }: OperationContext,
+  parts: readonly PlannedEntry['part'][],
+): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), 'pgconvoy-'));
+  try {
+    const file = join(folder, 'schema.dump');
+    await programs.dumpSchema(sourceCluster.cluster, source.name, file, signal);
+    const sections = await Promise.all([
+      programs.sectionSql(file, 'pre-data', signal),
+      programs.sectionSql(file, 'post-data', signal),
+    ]);
+    const [before, after] = sections.map(parseDump) as [DumpEntry[], DumpEntry[]];
+    const isIdentity = await identityEntries({ source });
+    const late = withoutDeferred(after);
+    const plan = [
+      ...before.map((entry) => planned('schema', entry)),
+      ...late.map((entry) => planned(isIdentity(entry) ? 'schema' : 'late', entry)),
+    ];
+    await writeJournal(
+      target,
+      parts,
+      plan.filter(({ part }) => parts.includes(part)),
+    );
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** Tells the entries of primary keys and replica identities from others. */
+async function identityEntries({ source }: Pick<OperationContext, 'source'>): Promise<(entry: DumpEntry) => boolean> {
+  const indexes = await source.many(IdentityIndex, identityIndexes());
+  // pg_dump prints a line break in a name as a space.
+  const key = (...words: (string | null)[]) => JSON.stringify(words).replaceAll(/\\[nr]/g, ' ');
+  const keys = new Set(
+    indexes.flatMap(({ schema, table, index }) => [
+      key('CONSTRAINT', schema, `${table} ${index}`),
+      key('INDEX', schema, index),
+    ]),
+  );
+  return ({ type, schema, name }) => keys.has(key(type, schema, name));
+}
+
+/** Leaves out triggers that fire while rows are applied, event triggers, and comments on both. */
+function withoutDeferred(entries: readonly DumpEntry[]): DumpEntry[] {
+  const deferred = new Set<number>();
+  return entries.filter((entry) => {
+    const isDeferred =
+      entry.type === 'EVENT TRIGGER' ||
+      (entry.type === 'TRIGGER' && /^ALTER TABLE .* ENABLE (?:ALWAYS|REPLICA) TRIGGER /m.test(entry.sql)) ||
+      entry.dependencies.some((dependency) => deferred.has(dependency));
+    if (isDeferred) deferred.add(entry.id);
+    return !isDeferred;
+  });
+}
