@@ -49,7 +49,8 @@ async function measure(scenario: Scenario): Promise<ScenarioResult> {
   ): Promise<T> => {
     console.error(`bench: ${of.title}: ${what}`);
     await using pair = await openPair(of.fill);
-    return body(pair);
+    // Awaited here, or the clusters would be gone at once.
+    return await body(pair);
   };
   const plain4 = await on('plain script, 4 at a time', (pair) => runPlain(pair, scenario, 4));
   // With one database there is nothing to do at a time.

@@ -1,0 +1,84 @@
+import { spawn } from 'node:child_process';
+import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { expect, test } from 'vitest';
+import { recordServer } from '../helpers/run-folder.ts';
+import { assertRun, Scenario } from '../helpers/scenario.ts';
+import { workflows } from '../../workflows/index.ts';
+
+/** Keeps one worker alive: whenever it dies, a new one is started, until `end`. */
+function keepWorker(scenario: Scenario) {
+  const deaths = join(scenario.program.folder, 'deaths');
+  const logFile = join(scenario.program.folder, 'fragile.log');
+  writeFileSync(deaths, '');
+  const script = join(import.meta.dirname, '..', 'helpers', 'fragile-worker.ts');
+  const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
+  let ending = false;
+  const codes: (number | string | null)[] = [];
+  const start = () => {
+    const log = openSync(logFile, 'a');
+    const child = spawn(
+      process.execPath,
+      ['--import', tsx, script, join(scenario.program.folder, 'pgconvoy.yaml'), deaths],
+      {
+        stdio: ['ignore', log, log],
+      },
+    );
+    closeSync(log);
+    recordServer(child.pid!, 'SIGKILL');
+    const gone = new Promise<void>((resolve) => {
+      child.once('exit', (code, signal) => {
+        codes.push(signal ?? code);
+        resolve();
+        if (!ending && signal === 'SIGKILL') current = start();
+      });
+    });
+    return { child, gone };
+  };
+  let current = start();
+  return {
+    log: () => readFileSync(logFile, 'utf8').split('\n').slice(-40).join('\n'),
+    deaths: () => readFileSync(deaths, 'utf8').trim().split('\n'),
+    /** How the workers before the last one ended. */
+    codes,
+    async end() {
+      ending = true;
+      current.child.kill('SIGKILL');
+      await current.gone;
+    },
+  };
+}
+
+const stepsOf = (...names: readonly (keyof typeof workflows)[]): string[] =>
+  names.flatMap((name) =>
+    workflows[name]!.rows.flatMap((row) =>
+      'operation' in row ? `${row.policy.direction === 'undo' ? 'undo-' : ''}${row.operation.name}` : [],
+    ),
+  );
+
+test(
+  'kill -9 of the only worker at every operation: the run ends right, no row doubled or lost',
+  { timeout: 400_000 },
+  async () => {
+    await using scenario = await Scenario.open({ databases: ['testdb', 'shop', 'My "odd" DB'] });
+    const worker = keepWorker(scenario);
+    try {
+      await using writers = scenario.startWriters();
+      await writers.everywhere();
+      for (const command of [['fix'], ['setup'], ['start'], ['stop', '--yes']]) {
+        assertRun(await scenario.command(...command), 0, 'completed', worker.log());
+      }
+      await writers.onTarget(3);
+      await scenario.prove(await writers.stop());
+
+      const steps = [...new Set(stepsOf('fix', 'setup', 'start', 'stop'))];
+      const expected = steps.flatMap((step) => [`${step} middle`, `${step} end`]);
+      expect(worker.deaths().toSorted()).toEqual(expected.toSorted());
+      expect(new Set(worker.codes)).toEqual(new Set(['SIGKILL']));
+    } finally {
+      await worker.end();
+    }
+  },
+);
