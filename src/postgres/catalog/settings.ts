@@ -31,3 +31,7 @@ export const databaseSettingNames = (): Sql => sql`
     left join pg_roles r on r.oid = s.setrole,
     unnest(s.setconfig) as setting
    order by 1 nulls first, 2`;
+
+/** Of these names, those this server does not know. A name with a dot is an extension's or an application's: always taken. */
+export const unknownSettings = (names: readonly string[]): Sql => sql`
+  select name from unnest(${names}::text[]) name where name not like '%.%' and current_setting(name, true) is null`;
