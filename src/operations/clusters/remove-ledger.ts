@@ -1,0 +1,65 @@
+import * as z from 'zod';
+import { defineOperation, holds, lacks } from '../../engine/operation.ts';
+import type { OperationContext } from '../../engine/operation.ts';
+import type { Side } from '../../postgres/cluster.ts';
+
+/**
+ * Kinds of notes that tell how to put something back, or who would be locked out without them. While one is left, the ledger stays.
+ * The others only say what became the operator's: databases and roles we made, databases that are open on the target.
+ */
+const TO_PUT_BACK: readonly string[] = ['fence', 'replica-identity', 'setting', 'replication-secret'];
+
+interface Kept {
+  readonly side: Side;
+  readonly kind: string;
+  readonly database: string;
+  readonly object: string;
+}
+
+/**
+ * The last thing uninstall does: schema pgconvoy goes from both maintenance databases. Where something is still to be put back
+ * (the fence of a database that is open on the target), the ledger of that side stays and the output says for what.
+ */
+export const removeLedger = defineOperation({
+  name: 'remove-ledger',
+  title: 'Nothing of pgconvoy is left in the clusters',
+  scope: 'cluster',
+  input: z.strictObject({}),
+  output: z.strictObject({
+    kept: z.array(z.strictObject({ side: z.enum(['source', 'target']), kind: z.string(), database: z.string(), object: z.string() })),
+  }),
+
+  async check(context) {
+    const kept = await toPutBack(context);
+    const removable: Side[] = [];
+    for (const [side, ledger] of ledgers(context)) {
+      if ((await ledger.exists()) && !kept.some((entry) => entry.side === side)) removable.push(side);
+    }
+    return removable.length > 0 ? lacks(removable) : holds({ kept });
+  },
+
+  async apply(context, sides) {
+    for (const [side, ledger] of ledgers(context)) if (sides.includes(side)) await ledger.drop();
+  },
+});
+
+const ledgers = ({ sourceLedger, targetLedger }: OperationContext) =>
+  [
+    ['source', sourceLedger],
+    ['target', targetLedger],
+  ] as const;
+
+async function toPutBack(context: OperationContext): Promise<Kept[]> {
+  const kept: Kept[] = [];
+  for (const [side, ledger] of ledgers(context)) {
+    for (const { kind, database, object } of await ledger.entries()) {
+      if (TO_PUT_BACK.includes(kind)) kept.push({ side, kind, database, object });
+    }
+  }
+  // The note that a database is open on the target says why its fence is kept: both stay.
+  const fenced = new Set(kept.filter(({ kind }) => kind === 'fence').map(({ database }) => database));
+  for (const { kind, database, object } of await context.targetLedger.entries('opened')) {
+    if (fenced.has(database)) kept.push({ side: 'target', kind, database, object });
+  }
+  return kept;
+}
