@@ -112,7 +112,7 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
 }
 
 /** The part of the configuration that operations may see. */
-export function settingsOf(config: Config): Settings {
+function settingsOf(config: Config): Settings {
   const { replication, budgets, deadlines, comparison, accept, databases } = config;
   return {
     replication,

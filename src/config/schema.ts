@@ -20,7 +20,7 @@ export const SslMode = z.enum(['disable', 'prefer', 'require', 'verify-ca', 'ver
 export type SslMode = z.output<typeof SslMode>;
 
 /** One cluster. What is left out comes from libpq's environment (PGHOST, …), then .pgpass, then libpq's defaults. */
-export const ServerConfig = z.strictObject({
+const ServerConfig = z.strictObject({
   /** A name, an address, or the folder of a unix socket. */
   host: z.string().min(1, 'a host name, an address, or the folder of a unix socket').optional(),
   port: Port.optional(),

@@ -10,7 +10,7 @@ import {
 import type { BoundCluster } from '../postgres/cluster.ts';
 
 /** A database that does not take part, and why. */
-export interface ReportedDatabase {
+interface ReportedDatabase {
   readonly name: string;
   readonly reason: string;
 }
@@ -60,7 +60,7 @@ async function reasonInside({ name }: ListedDatabase, source: BoundCluster): Pro
 }
 
 /** `*` is any text, `?` any one character; a name that is written out fits itself. */
-export function fits(name: string, pattern: string): boolean {
+function fits(name: string, pattern: string): boolean {
   if (name === pattern) return true;
   const source = pattern
     .replaceAll(/[\\^$.|+()[\]{}]/g, '\\$&')

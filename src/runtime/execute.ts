@@ -7,6 +7,12 @@ import { openContext } from './context.ts';
 import type { Clusters } from './context.ts';
 import { DatabaseLocks } from './locks.ts';
 
+/**
+ * One attempt to get the lock of a database. After it the step waits in the queue for its next one, until deadlines.lock, and leaves
+ * its place in the budget to others.
+ */
+const LOCK_MS = 5_000;
+
 export interface Executor {
   readonly execute: Execute;
   /** Gives back locks; the clusters belong to the caller. */
@@ -51,7 +57,7 @@ async function executeStep(
       locked: async (body) => {
         const release = await locks.hold(execution.database?.name, {
           signal,
-          deadlineMs: clusters.settings.deadlines.lock,
+          deadlineMs: Math.min(LOCK_MS, clusters.settings.deadlines.lock),
           onLost: (error) => lockLost.abort(error),
           onWait: (holder) => {
             log.info({ holder }, 'waiting for the lock of this database');

@@ -8,6 +8,7 @@ import { sql } from '../../src/postgres/sql.ts';
 import type { StepExecution } from '../../src/queue/types.ts';
 import { createExecutor } from '../../src/runtime/execute.ts';
 import type { Executor } from '../../src/runtime/execute.ts';
+import { DatabaseLocks } from '../../src/runtime/locks.ts';
 import { TestPair } from '../helpers/pair.ts';
 import { eventually } from '../helpers/wait.ts';
 
@@ -116,6 +117,28 @@ describe('createExecutor', () => {
       expect(await execute(execution(`note-${n}`))).toMatchObject({ changed: true });
     },
   );
+
+  test('a lock that somebody else holds makes the step wait, and names the holder', async () => {
+    const other = new DatabaseLocks(pair.clusters);
+    const release = await other.hold(database, {
+      signal: new AbortController().signal,
+      deadlineMs: 5_000,
+      onLost: () => {},
+    });
+    const { settings } = pair.clusters;
+    const hasty = { ...pair.clusters, settings: { ...settings, deadlines: { ...settings.deadlines, lock: 300 } } };
+    const operation = noting(6);
+    const made = createExecutor(hasty, new Map([[operation.name, operation]]));
+    executors.push(made);
+    const error = await made.execute(execution('note-6')).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({
+      disposition: 'wait',
+      message: expect.stringMatching(/worked on by the session with pid \d+/) as unknown,
+    });
+    await release();
+    await other.close();
+    expect(await made.execute(execution('note-6'))).toMatchObject({ changed: true });
+  });
 
   test('a cancel stops the statement on the server', async () => {
     const controller = new AbortController();

@@ -16,7 +16,7 @@ const STOP_MS = 60_000;
 const pidFile = (place: Place): string => join(place.folder, 'redis.pid');
 const logFile = (place: Place): string => join(place.folder, 'redis.log');
 
-export const isRedisRunning = (place: Place): boolean => {
+const isRedisRunning = (place: Place): boolean => {
   const identity = readIdentity(pidFile(place));
   return identity !== undefined && isRunning(identity);
 };
@@ -25,7 +25,7 @@ export const isRedisRunning = (place: Place): boolean => {
  * The program: PGCONVOY_REDIS_SERVER, else redis-server or valkey-server in PATH.
  * @throws ConfigError that says how to get one, or how to do without.
  */
-export function findRedisServer(env: Environment): string {
+function findRedisServer(env: Environment): string {
   const named = env['PGCONVOY_REDIS_SERVER'];
   const inPath = (env['PATH'] ?? '').split(delimiter).filter(Boolean);
   const candidates = named
