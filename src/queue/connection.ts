@@ -4,10 +4,10 @@ import type { Config } from '../config/schema.ts';
 import { ConfigError, PgconvoyError, UnreachableError } from '../errors.ts';
 import { withoutSecrets } from './redact.ts';
 
-export type Client = Redis | Cluster;
+type Client = Redis | Cluster;
 
-/** The part `queue` of the configuration; `password` is what the loader has read from `passwordFile`. */
-export type QueueConfig = Config['queue'] & { readonly password?: string | undefined };
+/** The part `queue` of the configuration, its secrets resolved. */
+export type QueueConfig = Config['queue'];
 
 /**
  * `command`: fails at once when the queue is down, so that a person sees it. `worker`: once connected it outlives any
@@ -153,7 +153,7 @@ const isRefusal = (text: string): boolean =>
   /NOAUTH|WRONGPASS|NOPERM|invalid (username-)?password|ERR AUTH/i.test(text);
 
 /** The one text for a queue that is down. */
-export function unreachable(address: string, error: unknown): PgconvoyError {
+function unreachable(address: string, error: unknown): PgconvoyError {
   const cause = reasonOf(error);
   if (isRefusal(cause)) {
     return new UnreachableError(`The queue at ${address} refused us: ${cause}`, {

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config/schema.ts';
 import type { Workflow } from '../engine/workflow.ts';
 import { ExitCode, PgconvoyError } from '../errors.ts';
@@ -313,19 +312,6 @@ export async function approveRun(queues: Queues, id: string, by: string): Promis
 async function release(queues: Queues, id: string, stage: number): Promise<void> {
   const gate = await queues.gate.getJob(gateId(id, stage));
   if (await gate?.isDelayed()) await gate?.promote().catch(() => undefined);
-}
-
-/**
- * Waits until nothing of a cancelled run is active.
- * @returns false when it still is after the deadline (milliseconds).
- */
-export async function untilStopped(queues: Queues, id: string, deadline: number): Promise<boolean> {
-  const end = Date.now() + deadline;
-  while ((await reach(queues, () => activeRuns(queues))).has(id)) {
-    if (Date.now() > end) return false;
-    await sleep(200);
-  }
-  return true;
 }
 
 const stepsOf = (run: RunView) => run.stages.flatMap((stage) => stage.steps);

@@ -4,7 +4,7 @@ import { QUEUES, runOf, STEP_QUEUES } from './queues.ts';
 import type { QueueName, Queues, RunData } from './queues.ts';
 
 /** Where the jobs of all runs are right now, in one round trip. What is finished is seen from the jobs themselves. */
-export interface Positions {
+interface Positions {
   readonly active: ReadonlySet<string>;
   readonly waiting: ReadonlySet<string>;
   /** When its time comes, in milliseconds since 1970. */
@@ -13,7 +13,7 @@ export interface Positions {
   readonly runsWithFailures: ReadonlySet<string>;
 }
 
-export async function readPositions(queues: Queues): Promise<Positions> {
+async function readPositions(queues: Queues): Promise<Positions> {
   const pipeline = queues.redis.pipeline();
   for (const name of QUEUES) {
     const queue = queues[name];
@@ -39,7 +39,7 @@ export async function readPositions(queues: Queues): Promise<Positions> {
   return { active, waiting, delayed, runsWithFailures: new Set(failed.map(runOf)) };
 }
 
-export const JOB_FIELDS = [
+const JOB_FIELDS = [
   'ats',
   'processedOn',
   'finishedOn',

@@ -7,7 +7,7 @@ import type { Queues, RunData, StepData } from './queues.ts';
 const BATCH = 50;
 /** A gate is a job nobody's turn ever comes to; should it come, the gate puts itself back. */
 export const GATE_DELAY_MS = 365 * 24 * 3_600_000;
-export const DEFAULT_ATTEMPTS = 5;
+const DEFAULT_ATTEMPTS = 5;
 
 /**
  * Adds the lanes of a stage (or its gate) as children of the run. Ids are the same each time, so adding again leaves alone

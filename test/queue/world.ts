@@ -29,7 +29,7 @@ import { sharedRedis } from '../helpers/servers.ts';
 import { eventually } from '../helpers/wait.ts';
 
 export const BUDGETS = { copies: 4, tableWorkers: 1, indexWorkers: 1, operations: 8, cutovers: 4 };
-export const FAST: WorkerTimes = {
+const FAST: WorkerTimes = {
   lockDuration: 2_000,
   stalledInterval: 500,
   backoff: [20, 100],
