@@ -55,7 +55,7 @@ export const copyRoles = defineOperation({
       })),
     ];
     if (missing.length > 0) return lacks(missing);
-    const ours = new Set((await context.targetLedger.entries('role')).map((entry) => entry.object));
+    const ours = await madeByUs(context);
     const names = source.roles.map(({ name }) => name);
     return holds({
       created: names.filter((name) => ours.has(name)),
@@ -83,11 +83,12 @@ export const copyRoles = defineOperation({
       await targetLedger.record({ kind: 'role', object: role.name }, {});
       await inSecrecy(maintenance, [role.password ?? ''], () => create(context, role, unknown));
     }
+    const ours = await madeByUs(context);
     const withOptions = offers((await targetCluster.facts()).major, 'membershipOptions');
     for (const membership of membershipsWithout(source.memberships, target.memberships)) {
       const { role, member } = membership;
       // That of a role of ours goes with the role.
-      if (present.has(role) && present.has(member)) {
+      if (!ours.has(role) && !ours.has(member)) {
         await targetLedger.record({ kind: 'membership', object: JSON.stringify([role, member]) }, {});
       }
       await maintenance.run(sql`grant ${id(role)} to ${id(member)}${optionsOf(membership, withOptions)}`);
@@ -117,6 +118,9 @@ export const copyRoles = defineOperation({
     return changed;
   },
 });
+
+const madeByUs = async ({ targetLedger }: OperationContext): Promise<ReadonlySet<string>> =>
+  new Set((await targetLedger.entries('role')).map((entry) => entry.object));
 
 interface Roles {
   readonly roles: readonly RoleDefinition[];

@@ -20,7 +20,7 @@ const rolesOn = (server: Cluster) =>
                      and c not like 'operator_precedence%' order by c collate "C") as settings,
             array(select g.rolname || case when admin_option then '*' else '' end from pg_auth_members m
                     join pg_authid g on g.oid = roleid where m.member = a.oid order by 1) as "memberOf"
-       from pg_authid a where rolname !~ '^pg_' and rolname <> 'postgres' order by rolname collate "C"`,
+       from pg_authid a where rolname !~ '^pg_' and rolname <> 'postgres' order by rolname::text collate "C"`,
   );
 
 const roles = `
