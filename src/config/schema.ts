@@ -60,10 +60,15 @@ export const Config = z.strictObject({
       sentinels: z.array(z.strictObject({ host: z.string(), port: Port.default(26_379) })).optional(),
       sentinelName: z.string().optional(),
       clusterNodes: z.array(z.strictObject({ host: z.string(), port: Port.default(6_379) })).optional(),
+      /** Begins every key, so that several installations can share one Redis. */
       prefix: z
         .string()
-        .regex(/^[A-Za-z0-9_-]+$/)
+        .regex(/^[A-Za-z0-9_-]+$/, 'a word of letters, digits, _ and -')
         .default('pgconvoy'),
+    })
+    .refine(({ sentinels, clusterNodes }) => !sentinels || !clusterNodes, {
+      path: ['clusterNodes'],
+      message: 'either sentinels or clusterNodes, not both,',
     })
     .prefault({}),
   databases: z

@@ -302,6 +302,11 @@ describe('mistakes', () => {
     expect(error.message).not.toContain('50%');
   });
 
+  test('Sentinel and Cluster exclude each other', () => {
+    const error = refusal({ yaml: `${BOTH}queue:\n  sentinels: [{ host: a }]\n  clusterNodes: [{ host: b }]\n` });
+    expect(error.message).toMatch(/pgconvoy\.yaml:5:17: queue\.clusterNodes: either sentinels or clusterNodes, not both/);
+  });
+
   test('a section whose keys are all commented out is empty, not wrong', () => {
     expect(load({ yaml: `${BOTH}queue:\n  # url: redis://q\n` }).config.queue.url).toBeUndefined();
   });
