@@ -209,6 +209,12 @@ export const FINDINGS = [
     remedy: 'Add a primary key, or a unique index on NOT NULL columns, then `pgconvoy fix`.',
   },
   {
+    code: 'slow-identity',
+    meaning:
+      'A large table is identified by the whole row: for each UPDATE and DELETE the target reads the table to find the row.',
+    remedy: 'Add a primary key, or a unique index on NOT NULL columns, if the table is often updated.',
+  },
+  {
     code: 'unlogged-table',
     meaning: 'The rows of an unlogged table are not carried.',
     remedy: 'ALTER TABLE … SET LOGGED before the upgrade, or fill it anew on the target.',

@@ -8,7 +8,7 @@ import { isReplicated, UserTable, userTables } from '../../postgres/catalog/tabl
 import type { Database } from '../../postgres/database.ts';
 
 /** What would identify a table's rows: an index that is there, the whole row, or nothing that is there. */
-export type IdentityChoice =
+type IdentityChoice =
   | { readonly by: 'index'; readonly index: string }
   | { readonly by: 'full' }
   /** Not even the whole row, since these columns (`name type`) know no equality. */

@@ -1,6 +1,12 @@
 import * as z from 'zod';
-import { sql } from '../sql.ts';
+import { lit, sql } from '../sql.ts';
 import type { Sql } from '../sql.ts';
+
+/**
+ * Slots and senders of tables that are being copied, by whichever subscription: gone when the copy is, so in nobody's way.
+ * @see https://www.postgresql.org/docs/current/logical-replication-subscription.html#LOGICAL-REPLICATION-SUBSCRIPTION-SLOT
+ */
+const TABLE_COPY = lit('^pg_[0-9]+_sync_[0-9]+');
 
 export const ReplicationUse = z.object({
   slots: z.number(),
@@ -16,8 +22,9 @@ export type ReplicationUse = z.output<typeof ReplicationUse>;
  */
 export const replicationUse = (ours: string): Sql => sql`
   with mine as (select oid::text as oid from pg_subscription where subname like ${ours})
-  select (select count(*) from pg_replication_slots where slot_name not like ${ours})::int as slots,
-         (select count(*) from pg_stat_replication where coalesce(application_name, '') not like ${ours})::int as senders,
+  select (select count(*) from pg_replication_slots where slot_name not like ${ours} and slot_name !~ ${TABLE_COPY})::int as slots,
+         (select count(*) from pg_stat_replication where coalesce(application_name, '') not like ${ours}
+             and coalesce(application_name, '') !~ ${TABLE_COPY})::int as senders,
          (select count(*) from pg_replication_origin o
            where not exists (select from mine where o.roname ~ ('^pg_' || mine.oid || '(_|$)')))::int as origins,
          (select count(*) from pg_subscription where subenabled and subname not like ${ours})::int as subscriptions`;
@@ -38,7 +45,7 @@ export type ReplicationSlot = z.output<typeof ReplicationSlot>;
 export const otherSlots = (ours: string): Sql => sql`
   select slot_name::text as name, slot_type as kind, plugin::text, database::text, active
     from pg_replication_slots
-   where slot_name not like ${ours} and not temporary
+   where slot_name not like ${ours} and slot_name !~ ${TABLE_COPY} and not temporary
    order by slot_name`;
 
 export const Subscription = z.object({ name: z.string(), database: z.string(), enabled: z.boolean() });

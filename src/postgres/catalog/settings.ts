@@ -14,9 +14,6 @@ export const settingsNamed = (names: readonly string[]): Sql => sql`
 
 export const SettingName = z.object({ name: z.string() });
 
-/** Names of all settings this server knows, without those that extensions bring. */
-export const settingNames = (): Sql => sql`select lower(name) as name from pg_settings`;
-
 export const DatabaseSetting = z.object({ role: z.string().nullable(), name: z.string() });
 export type DatabaseSetting = z.output<typeof DatabaseSetting>;
 

@@ -3,7 +3,11 @@ import { Config } from '../../../src/config/schema.ts';
 import { judgeSourceCapacity, judgeTargetCapacity } from '../../../src/operations/checks/clusters/capacity.ts';
 import type { Capacity } from '../../../src/operations/checks/clusters/capacity.ts';
 import { judgeClientTools } from '../../../src/operations/checks/clusters/client-tools.ts';
-import { judgeSlots, judgeSubscriptions } from '../../../src/operations/checks/clusters/inventory.ts';
+import {
+  judgeClosedDatabases,
+  judgeSlots,
+  judgeSubscriptions,
+} from '../../../src/operations/checks/clusters/inventory.ts';
 import { callerOf, judgeAnswer, judgeHostRules } from '../../../src/operations/checks/clusters/reachability.ts';
 import { judgeMd5, judgeRoles } from '../../../src/operations/checks/clusters/roles.ts';
 import { judgeSession, judgeVersions } from '../../../src/operations/checks/clusters/servers.ts';
@@ -297,4 +301,18 @@ test('slots and subscriptions of others are listed', () => {
     remedy: expect.stringContaining("pg_drop_replication_slot('cdc')"),
   });
   expect(found[2]?.remedy).toContain('DROP SUBSCRIPTION "In ""x""";');
+});
+
+test('databases nobody can connect to, but for template0', () => {
+  const database = (name: string, connectable: boolean, invalid = false) => ({ oid: 1, name, connectable, invalid });
+  const found = judgeClosedDatabases([
+    database('open', true),
+    database('template0', false),
+    database('Closed', false),
+    database('half dropped', true, true),
+  ]);
+  expect(found.map(({ remedy }) => remedy)).toEqual([
+    expect.stringContaining('ALTER DATABASE "Closed" WITH ALLOW_CONNECTIONS true;'),
+    expect.stringContaining('DROP DATABASE "half dropped";'),
+  ]);
 });

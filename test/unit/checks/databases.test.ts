@@ -6,8 +6,25 @@ import {
   judgePreloaded,
 } from '../../../src/operations/checks/database/extensions.ts';
 import { judgeLocale } from '../../../src/operations/checks/database/locale.ts';
+import {
+  judgeEventTriggers,
+  judgeFunctions,
+  judgePublications,
+  judgeTriggers,
+} from '../../../src/operations/checks/database/code.ts';
+import { judgeTargetDatabase } from '../../../src/operations/checks/database/target-database.ts';
 import { judgeDatabaseSettings, judgeReservedSchema } from '../../../src/operations/checks/database/names.ts';
-import { judgeIdentities, judgeRemovedTypes } from '../../../src/operations/checks/database/tables.ts';
+import {
+  judgeForeignServers,
+  judgeIdentities,
+  judgeInvalidIndexes,
+  judgeLargeObjects,
+  judgeNotValid,
+  judgeOids,
+  judgeRemovedTypes,
+  judgeSlowIdentities,
+  judgeUnlogged,
+} from '../../../src/operations/checks/database/tables.ts';
 import { chooseIdentities } from '../../../src/operations/tables/identity.ts';
 import type { UserTable } from '../../../src/postgres/catalog/tables.ts';
 
@@ -152,16 +169,15 @@ describe('locale', () => {
   });
 });
 
-test('settings that the target does not know, but not those of extensions', () => {
+test('settings that the target does not know, of the database and of a role in it', () => {
   const found = judgeDatabaseSettings(
     'My "odd" DB',
     [
       { role: null, name: 'force_parallel_mode' },
       { role: 'app', name: 'old_setting' },
       { role: null, name: 'work_mem' },
-      { role: null, name: 'app.tenant' },
     ],
-    new Set(['work_mem']),
+    new Set(['force_parallel_mode', 'old_setting']),
   );
   expect(found.map(({ remedy }) => remedy)).toEqual([
     expect.stringContaining('ALTER DATABASE "My ""odd"" DB" RESET force_parallel_mode;'),
@@ -187,4 +203,90 @@ test('removed types and what to make of them', () => {
     expect.stringContaining('ALTER TABLE public.t ALTER COLUMN "at" TYPE timestamptz;'),
     expect.stringContaining('TYPE interval[];'),
   ]);
+});
+
+describe('a database of that name on the target', () => {
+  const definition = {
+    name: 'My "odd" DB',
+    owner: 'app',
+    encoding: 'UTF8',
+    collate: 'C',
+    ctype: 'C',
+    provider: 'c' as const,
+    locale: null,
+    icuRules: null,
+    tablespace: 'pg_default',
+    isTemplate: false,
+    comment: null,
+    connectionLimit: -1,
+    acl: null,
+    settings: [],
+    isOpen: true,
+  };
+
+  test('empty and alike it is taken, whoever owns it', () => {
+    expect(judgeTargetDatabase(definition, { ...definition, owner: 'postgres' }, undefined)).toEqual([]);
+  });
+
+  test('what it holds is named', () => {
+    const [finding] = judgeTargetDatabase(definition, definition, { count: 12, examples: ['public.a', 'public.b'] });
+    expect(finding).toMatchObject({ code: 'target-database-not-empty', severity: 'block', side: 'target' });
+    expect(finding?.message).toContain('12 objects, among them public.a, public.b');
+    expect(finding?.remedy).toContain('DROP DATABASE "My ""odd"" DB";');
+  });
+
+  test('what cannot be changed blocks; ICU locales are spelled in many ways', () => {
+    const differing = judgeTargetDatabase(
+      definition,
+      { ...definition, encoding: 'LATIN1', collate: 'de_DE' },
+      undefined,
+    );
+    expect(differing[0]?.message).toContain('encoding LATIN1 instead of UTF8, collate de_DE instead of C');
+    const icu = { ...definition, provider: 'i' as const, locale: 'de' };
+    expect(judgeTargetDatabase(icu, { ...icu, locale: 'de-DE', collate: 'C.UTF-8' }, undefined)).toEqual([]);
+  });
+});
+
+test('large tables without a key are slow to replicate', () => {
+  const large = { identity: 'f', bytes: 3 * 1024 ** 3 } as const;
+  const tables = [table(1, large), table(2, { ...large, identity: 'd' }), table(3, { ...large, bytes: 1 })];
+  const found = judgeSlowIdentities('shop', tables);
+  expect(found).toMatchObject([{ code: 'slow-identity', severity: 'warning', object: 'public.t1' }]);
+  expect(found[0]?.message).toContain('3072 MB');
+});
+
+test('only unlogged tables are told; large objects block', () => {
+  expect(judgeUnlogged('shop', [table(1), table(2, { persistence: 'u' })])).toMatchObject([
+    { code: 'unlogged-table', severity: 'warning', object: 'public.t2' },
+  ]);
+  expect(judgeLargeObjects('shop', 0)).toEqual([]);
+  expect(judgeLargeObjects('shop', 7)).toMatchObject([
+    { code: 'large-objects', severity: 'block', message: expect.stringContaining('(7)') },
+  ]);
+});
+
+test.each([
+  [judgeOids('shop', [{ name: 'public."T"' }]), 'ALTER TABLE public."T" SET WITHOUT OIDS;'],
+  [judgeInvalidIndexes('shop', [{ table: 'public.t', name: 'public."I"' }]), 'REINDEX INDEX public."I";'],
+  [
+    judgeNotValid('shop', [{ table: 'public.t', name: 'a "b"' }]),
+    'ALTER TABLE public.t VALIDATE CONSTRAINT "a ""b""";',
+  ],
+  [
+    judgeForeignServers('shop', [{ name: 'a b', wrapper: 'postgres_fdw', place: 'host=old', tables: 1, mappings: 2 }]),
+    'ALTER SERVER "a b" OPTIONS',
+  ],
+  [
+    judgeTriggers('shop', [{ table: 'public.t', name: 'a b', mode: 'REPLICA' }]),
+    'ALTER TABLE public.t ENABLE TRIGGER "a b";',
+  ],
+  [judgeEventTriggers('shop', [{ name: 'a b' }]), 'ALTER EVENT TRIGGER "a b" DISABLE;'],
+  [
+    judgeFunctions('shop', [{ signature: '"S".f(integer)', schema: 'S', users: ['index', 'trigger'] }]),
+    'ALTER FUNCTION "S".f(integer) SET search_path = "S", "public", pg_temp;',
+  ],
+  [judgePublications('shop', [{ name: 'a b' }]), 'point its subscribers there'],
+])('remedy %#', (found, remedy) => {
+  expect(found).toHaveLength(1);
+  expect(found[0]?.remedy).toContain(remedy);
 });

@@ -3,7 +3,7 @@ import {
   DatabaseSetting,
   databaseSettingNames,
   SettingName,
-  settingNames,
+  unknownSettings,
 } from '../../../postgres/catalog/settings.ts';
 import { id } from '../../../postgres/sql.ts';
 import type { Concern } from '../concern.ts';
@@ -42,19 +42,19 @@ export const databaseSettings: Concern = {
   async look({ source, targetCluster }) {
     const made = await source.many(DatabaseSetting, databaseSettingNames());
     if (made.length === 0) return [];
-    const known = await targetCluster.maintenance.many(SettingName, settingNames());
-    return judgeDatabaseSettings(source.name, made, new Set(known.map((setting) => setting.name)));
+    const names = made.map((setting) => setting.name);
+    const unknown = await targetCluster.maintenance.many(SettingName, unknownSettings(names));
+    return judgeDatabaseSettings(source.name, made, new Set(unknown.map((setting) => setting.name)));
   },
 };
 
-/** Names with a dot are for extensions and applications: any server takes them. */
 export const judgeDatabaseSettings = (
   database: string,
   made: readonly DatabaseSetting[],
-  known: ReadonlySet<string>,
+  unknown: ReadonlySet<string>,
 ): CheckFinding[] =>
   made
-    .filter(({ name }) => !name.includes('.') && !known.has(name))
+    .filter(({ name }) => unknown.has(name))
     .map(({ role, name }) => {
       const place =
         role === null

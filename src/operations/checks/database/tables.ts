@@ -28,7 +28,8 @@ export const replicaIdentity: Concern = {
   side: 'source',
   async look({ source, sourceCluster }) {
     const { major } = await sourceCluster.facts();
-    return judgeIdentities(source.name, (await identitiesOf(source, major)).lacking);
+    const { tables, lacking } = await identitiesOf(source, major);
+    return [...judgeIdentities(source.name, lacking), ...judgeSlowIdentities(source.name, tables)];
   },
 };
 
@@ -53,6 +54,21 @@ export const judgeIdentities = (database: string, lacking: readonly TableToIdent
       remedy,
     };
   });
+
+const LARGE_BYTES = 256 * 1024 * 1024;
+
+export const judgeSlowIdentities = (database: string, tables: readonly UserTable[]): CheckFinding[] =>
+  tables
+    .filter((table) => table.identity === 'f' && table.bytes > LARGE_BYTES)
+    .map((table) => ({
+      code: 'slow-identity',
+      severity: 'warning',
+      side: 'source',
+      database,
+      object: `${table.schema}.${table.name}`,
+      message: `Table ${qualified(table)} in database "${database}" has ${Math.round(table.bytes / 1024 / 1024)} MB and REPLICA IDENTITY FULL: for each UPDATE and DELETE the target reads the table to find the row (from 16 on it uses an index, if there is one).`,
+      remedy: `If it is often updated: ALTER TABLE ${qualified(table)} ADD PRIMARY KEY (…); then REPLICA IDENTITY DEFAULT.`,
+    }));
 
 function remedyOf(name: string, choice: TableToIdentify['choice'], database: string): string {
   if (choice.by === 'index') {
