@@ -5,6 +5,7 @@
 const SINCE = {
   coveringIndexes: 11,
   analyzeSeveral: 11,
+  extendedHash: 11,
   generatedColumns: 12,
   /** No tables WITH OIDS, no abstime, reltime and tinterval. */
   noOids: 12,

@@ -1,0 +1,40 @@
+import * as z from 'zod';
+import { defineOperation, holds, lacks } from '../../engine/operation.ts';
+import type { OperationContext } from '../../engine/operation.ts';
+import { refuseWithoutSlot } from '../replication/lost-slot.ts';
+import { lookAtFence, lowerFence, raiseFence } from './fence.ts';
+
+/**
+ * Nobody writes to the source's database any more: here the write outage begins. Undo gives the application its database back,
+ * unless it is open on the target already.
+ * @see https://www.postgresql.org/docs/current/sql-revoke.html
+ */
+export const fenceSource = defineOperation({
+  name: 'fence-source',
+  title: 'Nobody can write to the source',
+  scope: 'database',
+  queue: 'cutover',
+  input: z.strictObject({}),
+  output: z.strictObject({
+    /** By the source's clock. */
+    fencedAt: z.string(),
+    lsn: z.string(),
+    /** Sessions that were ended. */
+    ended: z.int(),
+    /** Superusers among them: the fence does not keep them out. */
+    superusers: z.array(z.string()),
+  }),
+
+  async check(context) {
+    const { fence, missing } = await lookAtFence(context);
+    return fence ? holds(fence) : lacks(missing);
+  },
+
+  async apply(context) {
+    // An outage that nothing can come of is spared the application.
+    await refuseWithoutSlot(context);
+    await raiseFence(context);
+  },
+
+  undo: (context: OperationContext) => lowerFence(context),
+});
