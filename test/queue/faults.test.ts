@@ -45,6 +45,8 @@ test('kill -9 of the worker in the middle of a step, three times: another takes 
         async () => expect((await world.begun()).filter((line) => line === 'a/two')).toHaveLength(kill),
         { timeoutMs: 20_000 },
       );
+      // Only a/two is to be hit.
+      await world.until(id, (run) => stepOf(run, 'b', 'three').state === 'completed');
     } finally {
       await end(child, 'SIGKILL');
     }
