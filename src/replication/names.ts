@@ -18,5 +18,3 @@ export const PUBLICATION = 'pgconvoy';
 /** Every subscription and slot of ours, as a LIKE pattern. */
 export const OURS = 'pgconvoy\\_%';
 
-/** Every role of ours, whatever the configuration calls it; it must begin so. */
-export const OURS_ROLES = 'pgconvoy%';
