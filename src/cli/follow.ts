@@ -62,7 +62,7 @@ async function approvedOnTerminal(session: Session, view: RunView, live: LiveVie
   const { terminal, queues } = session;
   live.clear();
   terminal.note(renderRun(view, { style: terminal.noteStyle, now: Date.now(), width: terminal.width }));
-  terminal.note(`\n${renderReplication(await readReplication(session), terminal.noteStyle, terminal.width)}`);
+  terminal.note(`\n${renderReplication(await readReplication(session, view), terminal.noteStyle, terminal.width)}`);
   const moot = new AbortController();
   const signal = AbortSignal.any([leaving.signal, moot.signal]);
   const looking = (async () => {

@@ -2,7 +2,7 @@
 import { CommanderError } from 'commander';
 import { ExitCode } from '../errors.ts';
 import { endBySignal, LeftBySignal } from './leave.ts';
-import { createProgram } from './program.ts';
+import { buildProgram } from './program.ts';
 import { failureOf, renderFailure } from './render/error.ts';
 import { endQuietlyWithoutReader, Terminal } from './render/terminal.ts';
 
@@ -14,7 +14,7 @@ async function main(argv: readonly string[]): Promise<ExitCode> {
   // Errors come before or while options are parsed, so what matters for telling them is read from the words themselves.
   const words = new Set(argv.slice(2));
   const terminal = new Terminal({ json: words.has('--json'), colour: !words.has('--no-color') });
-  const program = createProgram();
+  const program = buildProgram();
   for (const each of [program, ...program.commands]) each.exitOverride();
   try {
     await program.parseAsync([...argv]);

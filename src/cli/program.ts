@@ -30,7 +30,7 @@ Exit codes:
 const collect = (value: string, before: readonly string[] | undefined): string[] => [...(before ?? []), value];
 
 /** All commands with their options; nothing is run yet. */
-export function createProgram(): Command {
+export function buildProgram(): Command {
   const program = new Command('pgconvoy')
     .description(
       'Moves a whole PostgreSQL cluster to a newer major version while the applications keep writing.\n' +

@@ -87,6 +87,21 @@ export function problemsOf(view: RunView): Problem[] {
 export const findingsOf = (view: RunView): readonly Finding[] =>
   view.summary?.findings ?? stepsOf(view).flatMap((step) => step.findings);
 
+export interface Outage {
+  readonly database: string;
+  readonly milliseconds: number;
+}
+
+/** How long nobody could write to each database that this run has switched over, the longest first. */
+export function outagesOf(view: RunView): Outage[] {
+  const outages = stepsOf(view).flatMap((step) => {
+    if (step.operation !== 'open-target' || step.changed !== true || step.database === undefined) return [];
+    const milliseconds = (step.output as { readonly outageMs?: unknown } | undefined)?.outageMs;
+    return typeof milliseconds === 'number' ? [{ database: step.database, milliseconds }] : [];
+  });
+  return outages.toSorted((one, other) => other.milliseconds - one.milliseconds);
+}
+
 /** Milliseconds until it is done at the pace so far; undefined as long as that would be a guess. */
 export function etaOf(done: number, total: number, elapsedMs: number): number | undefined {
   if (done <= 0 || done >= total || elapsedMs < 2_000) return undefined;

@@ -35,8 +35,9 @@ export const status = (): Command =>
         const { terminal, options } = invocation;
         await using session = await openSession(invocation, { works: options.watch === true });
         if (options.watch) return await followRun(session, await pickLatest(session, named));
-        const [id, replication] = await Promise.all([named ?? latestRun(session.queues).then((run) => run?.id), readReplication(session)]);
+        const id = named ?? (await latestRun(session.queues))?.id;
         const view = id === undefined ? undefined : await readRun(session.queues, id);
+        const replication = await readReplication(session, view);
         const code = view ? exitCodeOf(view) : ExitCode.ok;
         const warnings = view?.state === 'running' ? await session.queueWarnings() : [];
         const { style, width } = terminal;

@@ -1,6 +1,6 @@
 import type { ExitCode } from '../../errors.ts';
 import type { RunView } from '../../queue/types.ts';
-import { findingsOf, stepsOf } from '../run-facts.ts';
+import { findingsOf, outagesOf, stepsOf } from '../run-facts.ts';
 
 /** A run as JSON: how it ended, what stands in its way, what was found, and all of it. Keys are only ever added. */
 export function runDocument(view: RunView, code: ExitCode, more: Readonly<Record<string, unknown>> = {}): Record<string, unknown> {
@@ -18,6 +18,7 @@ export function runDocument(view: RunView, code: ExitCode, more: Readonly<Record
         hint: step.error?.hint ?? null,
       })),
     findings: findingsOf(view),
+    outages: outagesOf(view),
     run: view,
     ...more,
   };

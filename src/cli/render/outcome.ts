@@ -1,5 +1,5 @@
 import type { RunView } from '../../queue/types.ts';
-import { findingsOf, problemsOf, stepsOf } from '../run-facts.ts';
+import { findingsOf, outagesOf, problemsOf, stepsOf } from '../run-facts.ts';
 import { findingsSummary, renderFindings } from './findings.ts';
 import { remedyLines, renderProblems } from './problems.ts';
 import type { Style } from './style.ts';
@@ -34,6 +34,7 @@ export function renderOutcome(view: RunView, style: Style, width: number, now: n
     case 'cancelled':
       return [
         style.yellow(`${view.id} was cancelled${view.cancel ? ` by ${visible(view.cancel.by)}` : ''}.`),
+        ...(view.undoneBy === undefined ? [] : [`  what must not stay was taken back by ${view.undoneBy}`]),
         `  carry it on: ${style.cyan(`pgconvoy resume ${view.id}`)}`,
       ].join('\n');
     case 'running':
@@ -59,8 +60,18 @@ function completed(view: RunView, style: Style, width: number): string {
       : `${plural(changed, 'step')} changed something${unchanged > 0 ? `, ${unchanged} already held` : ''}`;
   return [
     `${style.green('✓')} ${view.workflow} completed in ${took}: ${plural(view.databases.length, 'database')}; ${what}`,
+    ...outages(view),
     ...warnings,
   ].join('\n');
+}
+
+function outages(view: RunView): string[] {
+  const all = outagesOf(view);
+  const [longest] = all;
+  if (!longest) return [];
+  const of = `longest ${duration(longest.milliseconds)} (${visible(longest.database)})`;
+  const median = all[Math.floor(all.length / 2)]!.milliseconds;
+  return [`  write outage: ${of}${all.length > 1 ? `, median ${duration(median)}` : ''}`];
 }
 
 /** Steps that blocking findings stopped show only the first of them: here are all. */

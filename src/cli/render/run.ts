@@ -4,7 +4,7 @@ import type { Lane } from '../run-facts.ts';
 import { findingsSummary } from './findings.ts';
 import { inTime, remedyLines, renderProblems } from './problems.ts';
 import type { Style } from './style.ts';
-import { bar, bytes, clip, clipMiddle, duration, integer, padEnd, padStart, percent, plural, visible, visibleLines, widthOf } from './text.ts';
+import { bar, bytes, clip, clipMiddle, columns, duration, integer, padEnd, padStart, percent, plural, visible, visibleLines, widthOf } from './text.ts';
 
 export interface RunRendering {
   readonly style: Style;
@@ -44,7 +44,7 @@ export function renderRun(view: RunView, rendering: RunRendering): string {
   });
   const foot = footer(view, stage, rendering);
   const used = head.length + problems.length + foot.length + (problems.length > 0 ? 1 : 0) + 1;
-  const body = stage && stage.kind !== 'gate' ? rows(stage, rendering, Math.max(3, height - used - 1)) : [];
+  const body = bodyOf(view, stage, rendering, Math.max(3, height - used - 1));
   const sections = [head, problems, body, foot].filter((section) => section.length > 0);
   return sections.map((section) => section.join('\n')).join('\n\n');
 }
@@ -74,6 +74,7 @@ function footer(view: RunView, stage: StageView | undefined, { style, now, width
   if (view.state === 'waiting-approval') {
     lines.push(style.yellow(`waits for approval: ${stage?.title ?? ''}`), style.cyan(`  → pgconvoy approve ${view.id}`));
   }
+  if (view.summary) lines.push(`${plural(view.summary.changed, 'step')} changed something, ${integer(view.summary.unchanged)} already held`);
   if (view.state === 'cancelled') lines.push(style.cyan(`→ pgconvoy resume ${view.id} carries it on`));
   return lines;
 }
@@ -110,6 +111,18 @@ interface LaneRow {
   readonly step: string;
   readonly place: string;
   readonly detail: string;
+}
+
+function bodyOf(view: RunView, stage: StageView | undefined, rendering: RunRendering, room: number): string[] {
+  if (view.summary) {
+    return columns(
+      view.summary.durations.map(({ stage: index, title, milliseconds }) => [
+        `  ${rendering.style.green('✓')} ${clip(`${index + 1}. ${title}`, rendering.width - 16)}`,
+        { right: duration(milliseconds) },
+      ]),
+    ).slice(0, room);
+  }
+  return stage && stage.kind !== 'gate' ? rows(stage, rendering, room) : [];
 }
 
 function rows(stage: StageView, rendering: RunRendering, room: number): string[] {

@@ -17,12 +17,12 @@ export function renderRuns(runs: readonly RunLine[], style: Style, now: number):
   return [style.bold(head!), ...lines].join('\n');
 }
 
-/** What the steps of a run have written, in the order of its steps. */
+/** What the steps of a run have written, in order of time. */
 export function renderLogs(lines: readonly LogLine[], style: Style): string {
   if (lines.length === 0) return 'Nothing has been logged.';
   return lines
-    .map(({ step, database, text }) => {
-      const place = database === undefined ? step : `${visible(database)} ${step}`;
+    .map(({ at, step, database, text }) => {
+      const place = `${new Date(at).toISOString()} ${database === undefined ? step : `${visible(database)} ${step}`}`;
       return text
         .split('\n')
         .map((line) => `${style.dim(place)}  ${visible(line)}`)

@@ -117,7 +117,7 @@ export function bytes(value: number): string {
     unit += 1;
   }
   const digits = unit > 0 && amount < 10 ? 1 : 0;
-  return `${amount.toFixed(digits)} ${units[unit]}`;
+  return value === 1 ? '1 byte' : `${amount.toFixed(digits)} ${units[unit]}`;
 }
 
 /** `840 ms`, `12 s`, `3m 05s`, `2h 10m`, `3d 4h`. */

@@ -101,3 +101,15 @@ test('the document of a run names its problems with null where there is no datab
     run: { id: view.id, state: 'failed-steps' },
   });
 });
+
+test('a cutover tells its longest write outage', () => {
+  const opened = (database: string, outageMs: number) => lane(database, { 'open-target': { state: 'completed', changed: true, output: { outageMs } } });
+  const stages = [stage(0, { state: 'completed', steps: [...opened('a', 300), ...opened('My "odd" DB', 812), ...opened('c', 400)] })];
+  const view = run({ workflow: 'stop', state: 'completed', stages, finishedAt: NOW, summary: summary(3, 0) });
+  expect(outcome(view)).toContain('  write outage: longest 812 ms (My "odd" DB), median 400 ms');
+  expect(runDocument(view, 0)['outages']).toEqual([
+    { database: 'My "odd" DB', milliseconds: 812 },
+    { database: 'c', milliseconds: 400 },
+    { database: 'a', milliseconds: 300 },
+  ]);
+});
