@@ -75,7 +75,8 @@ export function pictureDifferences(before: CatalogPicture, after: CatalogPicture
 
 /** Lines that name pgconvoy, wherever they are: after uninstall there is none, on either side. */
 export async function remainsOf(server: ClusterInfo, picture: CatalogPicture): Promise<string[]> {
-  const ours = (line: string) => /pgconvoy/i.test(line);
+  // The paths in a test server's own configuration file name pgconvoy too.
+  const ours = (line: string) => /pgconvoy/i.test(line) && !line.startsWith('file postgresql.conf ');
   const sessions = await query(
     server,
     'postgres',

@@ -111,9 +111,14 @@ class Proof {
   /** The application never saw an error but being sent away by the fence. */
   errors(): void {
     const errors = this.#records.flatMap((record) => (record.type === 'error' && !record.refused ? [record] : []));
+    const times = new Map<string, number>();
+    for (const { side, code, message } of errors) {
+      const text = `on the ${side}: ${code} ${message}`;
+      times.set(text, (times.get(text) ?? 0) + 1);
+    }
     this.#tell(
       'errors',
-      errors.map(({ side, code, message }) => `the application got an error on the ${side}: ${code} ${message}`),
+      [...times].map(([text, number]) => `${text} (${number} times)`),
     );
   }
 

@@ -1,0 +1,90 @@
+/** The two clusters of the demo, the folder in which pgconvoy works, and how all of it ends. */
+import { execFile } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { stringify } from 'yaml';
+import type { ConfigInput } from '../../src/config/schema.ts';
+import { identityOf, openRunFolder, recordServer } from '../../test/helpers/run-folder.ts';
+import { clusterUrl, startCluster } from '../../test/helpers/servers.ts';
+import type { Cluster, ClusterInfo } from '../../test/helpers/servers.ts';
+import { ensureRedis } from '../kit/kit.ts';
+import { line } from './say.ts';
+
+export interface World {
+  readonly source: Cluster;
+  readonly target: Cluster;
+  /** Holds pgconvoy.yaml, the writers' record, and pgconvoy's state: commands run here. */
+  readonly folder: string;
+  /** For pgconvoy's commands. */
+  readonly env: Readonly<Record<string, string>>;
+}
+
+/** Starts both clusters; from here on everything ends with this process, however it ends. */
+export async function openWorld(): Promise<World> {
+  // Registered before the run's own handlers, which stop what is recorded.
+  let state: string | undefined;
+  for (const event of ['exit', 'SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.once(event, () => state !== undefined && recordPrivateQueue(state));
+  }
+  const folder = join(openRunFolder(), 'demo');
+  mkdirSync(folder);
+  state = join(folder, 'state');
+  const password = randomBytes(9).toString('base64url');
+  const [source, target] = await Promise.all([
+    startCluster({ major: 15, name: 'source', password }),
+    startCluster({ major: 18, name: 'target', password }),
+  ]);
+  writeFileSync(join(folder, 'pgconvoy.yaml'), stringify(configOf(source, target)), { mode: 0o600 });
+  return { source, target, folder, env: { PGCONVOY_REDIS_SERVER: await ensureRedis() } };
+}
+
+function configOf(source: ClusterInfo, target: ClusterInfo): ConfigInput {
+  const server = ({ host, port, user, password }: ClusterInfo) => ({
+    host,
+    port,
+    user,
+    password,
+    sslmode: 'disable' as const,
+  });
+  return {
+    source: server(source),
+    target: server(target),
+    state: './state',
+    ...(target.clients ? { tools: { bin: target.bin } } : {}),
+  };
+}
+
+/** pgconvoy's private redis-server and worker outlive its commands: they are stopped with the servers. */
+function recordPrivateQueue(state: string): void {
+  if (!existsSync(state)) return;
+  for (const place of readdirSync(state)) {
+    for (const name of ['worker.pid', 'redis.pid']) {
+      const file = join(state, place, name);
+      if (!existsSync(file)) continue;
+      const [pid = '', startTime] = (readFileSync(file, 'utf8').split('\n')[0] ?? '').split('-');
+      if (identityOf(Number(pid)).startTime === startTime) recordServer(Number(pid), 'SIGKILL');
+    }
+  }
+}
+
+/** Megabytes of all databases. */
+export async function sizeOf(cluster: ClusterInfo): Promise<number> {
+  const { stdout } = await promisify(execFile)('du', ['-sm', join(cluster.dataFolder, 'base')]);
+  return Number.parseInt(stdout, 10);
+}
+
+/** Says how to look at both clusters, and waits for Ctrl-C. */
+export async function keepUp(world: World, program: string): Promise<never> {
+  const psql = world.target.clients ? join(world.target.bin, 'psql') : 'psql';
+  line(`source (${world.source.version}): ${psql} '${clusterUrl(world.source, 'testdb')}'`);
+  line(`target (${world.target.version}): ${psql} '${clusterUrl(world.target, 'testdb')}'`);
+  line(`pgconvoy: cd ${world.folder} && node ${program} runs`);
+  line('');
+  line('Both stay up as long as this command runs. Ctrl-C stops them and removes everything.');
+  return await new Promise<never>(() => {
+    // A promise alone does not keep a process alive.
+    setInterval(() => {}, 60_000);
+  });
+}
