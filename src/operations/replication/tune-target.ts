@@ -3,11 +3,14 @@ import { defineOperation, holds, lacks } from '../../engine/operation.ts';
 import type { OperationContext } from '../../engine/operation.ts';
 import { id, lit, sql } from '../../postgres/sql.ts';
 import { offers } from '../../postgres/versions.ts';
+import { openedKey } from '../cutover/opened.ts';
+import { subscriptionName } from '../../replication/names.ts';
 
 const KIND = 'setting';
 
 /** What ALTER SYSTEM wrote: the last line of a name in postgresql.auto.conf counts. */
 const Written = z.object({ name: z.string(), value: z.string() });
+const Subscription = z.object({ name: z.string() });
 const Before = z.object({ written: z.string().nullable() });
 
 /**
@@ -26,7 +29,8 @@ export const tuneTarget = defineOperation({
     const wanted = await wantedSettings(context);
     const written = await writtenSettings(context);
     const missing = Object.entries(wanted).filter(([name, value]) => written.get(name) !== value);
-    return missing.length > 0 ? lacks(missing) : holds({ settings: wanted });
+    if (missing.length === 0) return holds({ settings: wanted });
+    return (await nothingToCopy(context)) ? holds({ settings: {} }) : lacks(missing);
   },
 
   async apply(context, missing) {
@@ -51,6 +55,16 @@ export const tuneTarget = defineOperation({
     return entries.length > 0;
   },
 });
+
+/** Every database of the run is being copied or streams already, or is open on the target: a run that begins again. */
+async function nothingToCopy({ target, targetLedger, run }: OperationContext): Promise<boolean> {
+  const enabled = await target.many(Subscription, sql`select subname as name from pg_subscription where subenabled`);
+  const known = new Set(enabled.map(({ name }) => name));
+  const rest = run.databases.filter((database) => !known.has(subscriptionName(database)));
+  if (rest.length === 0) return run.databases.length > 0;
+  const opened = new Set((await targetLedger.entries(openedKey('').kind)).map(({ database }) => database));
+  return rest.every((database) => opened.has(database));
+}
 
 async function wantedSettings({ settings, sourceCluster }: OperationContext): Promise<Record<string, string>> {
   const { major } = await sourceCluster.facts();
