@@ -15,16 +15,15 @@ export type ComparableTable = z.output<typeof ComparableTable>;
 /** Every table whose rows are replicated, with its columns, the largest first. */
 export const comparableTables = (): Sql => sql`
   select n.nspname as schema, c.relname as name,
-         coalesce(array_agg(a.attname::text order by a.attnum) filter (where a.attnum is not null), '{}') as columns,
+         array(select a.attname::text from pg_attribute a
+                where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped order by a.attnum) as columns,
          ${tableBytes()} as bytes
     from pg_class c
     join pg_namespace n on n.oid = c.relnamespace
-    left join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
    where c.relkind = 'r' and c.relpersistence = 'p'
      and n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast', 'pgconvoy')
      and not exists (select from pg_depend d
                       where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
-   group by c.oid, n.nspname, c.relname
    order by bytes desc, 1, 2`;
 
 /**

@@ -1,0 +1,74 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { runOperation } from '../../../src/engine/run-operation.ts';
+import { awaitLsn } from '../../../src/operations/cutover/await-lsn.ts';
+import { fenceSource } from '../../../src/operations/cutover/fence-source.ts';
+import { copyTables } from '../../../src/operations/replication/copy-tables.ts';
+import { proveKilledAndRunAgain } from '../../helpers/contract.ts';
+import { TestPair } from '../../helpers/pair.ts';
+import { schemaOnBothSides, walkTo } from '../../helpers/streaming.ts';
+
+describe.each([
+  { source: 10, target: 18 },
+  { source: 13, target: 17 },
+  { source: 15, target: 18 },
+] as const)('from $source to $target', ({ source, target }) => {
+  let pair: TestPair;
+  let database: string;
+  beforeAll(async () => {
+    pair = await TestPair.open({ source, target, settings: { deadlines: { fence: '8s' } } });
+    database = await schemaOnBothSides(
+      pair,
+      'My "odd" DB',
+      'create table t (id int primary key)',
+      'insert into t values (0)',
+    );
+    await walkTo(pair, database, 'await-catch-up');
+  });
+  afterAll(() => pair[Symbol.asyncDispose]());
+
+  test('the target has every row when it is through, also those of a large last transaction', async () => {
+    await pair.query('source', database, 'insert into t select generate_series(1, 30000)');
+    const fence = await runOperation(fenceSource, pair.context(database));
+    const { output } = await runOperation(awaitLsn, pair.context(database));
+    expect(output).toEqual({ lsn: (fence.output as { lsn: string }).lsn });
+    expect(await pair.query('target', database, 'select count(*)::int from t')).toEqual([{ count: 30_001 }]);
+    expect((await runOperation(awaitLsn, pair.context(database))).changed).toBe(false);
+    await fenceSource.undo!(pair.context(database));
+  });
+
+  test('an idle source costs a fraction of a second', async () => {
+    const started = Date.now();
+    await runOperation(fenceSource, pair.context(database));
+    await runOperation(awaitLsn, pair.context(database));
+    expect(Date.now() - started).toBeLessThan(1_500);
+    await fenceSource.undo!(pair.context(database));
+  });
+
+  test('killed in the middle, it converges', async () => {
+    await pair.query('source', database, 'delete from t where id > 0; insert into t select generate_series(1, 30000)');
+    await runOperation(fenceSource, pair.context(database));
+    await proveKilledAndRunAgain(pair, awaitLsn, database, [1, 10, 30]);
+    expect(await pair.query('target', database, 'select count(*)::int from t')).toEqual([{ count: 30_001 }]);
+    await fenceSource.undo!(pair.context(database));
+  });
+});
+
+test('past the deadline the fence is taken down, and trying again raises it anew', async () => {
+  await using pair = await TestPair.open({ settings: { deadlines: { fence: '600ms' } } });
+  const database = await schemaOnBothSides(pair, 'late', 'create table t (id int primary key)');
+  await walkTo(pair, database, 'await-catch-up');
+  await copyTables.undo!(pair.context(database));
+  await pair.query('source', database, 'insert into t values (1)');
+  await runOperation(fenceSource, pair.context(database));
+  await expect(runOperation(awaitLsn, pair.context(database))).rejects.toMatchObject({
+    name: 'DeadlineExceeded',
+    message: expect.stringContaining('the source takes writes'),
+  });
+  expect((await fenceSource.check(pair.context(database))).holds).toBe(false);
+  await pair.query('source', database, 'insert into t values (2)');
+
+  await runOperation(copyTables, pair.context(database));
+  await runOperation(awaitLsn, pair.context(database));
+  expect((await fenceSource.check(pair.context(database))).holds).toBe(true);
+  expect(await pair.query('target', database, 'select id from t order by id')).toEqual([{ id: 1 }, { id: 2 }]);
+});
