@@ -19,8 +19,14 @@ export interface Leaving extends Disposable {
 
 export function catchLeaving(): Leaving {
   const controller = new AbortController();
-  const leave = (signal: LeavingSignal) => controller.abort(new LeftBySignal(signal));
-  for (const signal of SIGNALS) process.once(signal, leave);
+  const leave = (signal: LeavingSignal) => {
+    const left = new LeftBySignal(signal);
+    // Whoever asks twice does not want to wait until everything is closed.
+    if (controller.signal.aborted) endBySignal(left);
+    else controller.abort(left);
+  };
+  // Not `once`: log-update restores the cursor by a listener of its own, and ends the process where it finds no other.
+  for (const signal of SIGNALS) process.on(signal, leave);
   return {
     signal: controller.signal,
     [Symbol.dispose]() {

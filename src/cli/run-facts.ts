@@ -116,9 +116,9 @@ export interface CopyTotals {
   readonly eta: number | undefined;
 }
 
-/** All steps of a stage that count bytes, together; undefined where there is none. */
+/** All copies of a stage together; undefined as long as none has said how much it is. */
 export function copyTotals(stage: StageView, now: number): CopyTotals | undefined {
-  const copies = stage.steps.filter((step) => step.progress?.unit === 'bytes');
+  const copies = stage.steps.filter((step) => step.queue === 'copy' && step.progress?.unit === 'bytes');
   if (copies.length === 0) return undefined;
   const done = sum(copies, (step) => (step.state === 'completed' ? step.progress!.total : step.progress!.done));
   const total = sum(copies, (step) => step.progress!.total);

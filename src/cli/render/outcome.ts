@@ -16,8 +16,8 @@ export function renderOutcome(view: RunView, style: Style, width: number, now: n
         ...blockingFindings(view, style, width),
         '',
         `${style.red(`${view.id}: ${standstill(view)}`)}`,
-        `  all failed steps at once: ${style.cyan(`pgconvoy retry ${view.id}`)}`,
-        `  give up on it:            ${style.cyan(`pgconvoy cancel ${view.id}`)}`,
+        `  try all failed steps again: ${style.cyan(`pgconvoy retry ${view.id}`)}`,
+        `  or give it up, so that another run (such as fix) can begin: ${style.cyan(`pgconvoy cancel ${view.id}`)}`,
       ].join('\n');
     case 'failed':
       return [

@@ -34,6 +34,6 @@ test('a run as lines of a log: each event once', () => {
 });
 
 test('where it stands, in one line', () => {
-  const view = run({ stages: [stage(0, { title: 'Streaming', steps: copies({ startedAt: NOW - 10_000, progress: { done: 1024 ** 2, total: 4 * 1024 ** 2, unit: 'bytes', rows: 5_000 } }, 'completed') })] });
+  const view = run({ stages: [stage(0, { title: 'Streaming', steps: copies({ queue: 'copy', startedAt: NOW - 10_000, progress: { done: 1024 ** 2, total: 4 * 1024 ** 2, unit: 'bytes', rows: 5_000 } }, 'completed') })] });
   expect(progressLine(view, NOW)).toBe('stage 1 of 1: 1 of 2 databases done, 1 active; copied 1.0 MB of 4.0 MB (25%), 5,000 rows, 30 s left');
 });

@@ -71,7 +71,7 @@ describe('a run on one screen', () => {
           steps: Array.from({ length: 3_000 }, (_, index) => {
             const name = `customer_${String(index).padStart(4, '0')}`;
             if (index === 1_500) return lane(name, { 'copy-tables': { state: 'failed', error: failure(`target, database "${name}": disk full`, 'Make room.') } });
-            if (index > 1_990 && index < 1_995) return lane(name, { 'copy-tables': { startedAt: NOW - 10_000, progress: { done: index, total: 4_000, unit: 'bytes' } } });
+            if (index > 1_990 && index < 1_995) return lane(name, { 'copy-tables': { queue: 'copy', startedAt: NOW - 10_000, progress: { done: index, total: 4_000, unit: 'bytes' } } });
             return lane(name, { 'copy-tables': index < 1_990 ? 'completed' : 'waiting' });
           }).flat(),
         }),
