@@ -9,6 +9,7 @@ const replicationGone: readonly Row[] = [
   undo(eachDatabase(op.createPublication)),
   undo(eachDatabase(op.setReplicaIdentity)),
   undo(eachDatabase(op.grantReplicationRole)),
+  eachDatabase(op.dropRestoreJournal),
 ];
 
 const traceless: readonly Row[] = [

@@ -20,6 +20,7 @@ import { analyzeTables } from './schema/analyze-tables.ts';
 import { buildIndexes } from './schema/build-indexes.ts';
 import { copySchema } from './schema/copy-schema.ts';
 import { createDeferredTriggers } from './schema/create-deferred-triggers.ts';
+import { dropRestoreJournal } from './schema/drop-restore-journal.ts';
 import { copySequences } from './sequences/copy-sequences.ts';
 import { setReplicaIdentity } from './tables/set-replica-identity.ts';
 import { refreshMaterializedViews } from './views/refresh-materialized-views.ts';
@@ -44,6 +45,7 @@ export {
   createReplicationRole,
   createSlot,
   createSubscription,
+  dropRestoreJournal,
   fenceSource,
   grantReplicationRole,
   openTarget,
@@ -78,6 +80,7 @@ const all: readonly AnyOperation[] = [
   createDeferredTriggers,
   copyDatabasePrivileges,
   openTarget,
+  dropRestoreJournal,
   removeLedger,
 ];
 

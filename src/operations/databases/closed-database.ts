@@ -14,10 +14,6 @@ export const targetDefinition = ({
 }: OperationContext): Promise<DatabaseDefinition | undefined> =>
   targetCluster.maintenance.maybe(DatabaseDefinition, databaseDefinition(target.name));
 
-/** Whether the cutover has opened the target's database: from then on it belongs to the applications. */
-export const isOpened = async ({ targetLedger, target }: OperationContext): Promise<boolean> =>
-  (await targetLedger.find({ kind: 'opened', database: target.name })) !== undefined;
-
 /**
  * Keeps everybody but superusers (we, and the apply workers) out of the target's database, whatever its owner has granted.
  * @see https://www.postgresql.org/docs/current/sql-alterdatabase.html

@@ -1,13 +1,9 @@
 import * as z from 'zod';
 import { defineOperation, holds, lacks } from '../../engine/operation.ts';
-import type { OperationContext } from '../../engine/operation.ts';
-import { DatabaseDefinition, databaseDefinition } from '../../postgres/catalog/database-definitions.ts';
+import { openedDatabase } from '../cutover/opened.ts';
 import { closeTarget, targetDefinition } from './closed-database.ts';
 import { privilegeDifference, restorePrivileges } from './database-privileges.ts';
-import type { WantedPrivileges } from './database-privileges.ts';
-
-/** What the fence has noted before it changed the source: more fields may be there. */
-const FenceNote = z.object({ acl: z.string().nullable(), connectionLimit: z.number() });
+import { sourceDefinition } from './source-definition.ts';
 
 /**
  * Who may connect, create and make temporary tables in the database, and how many at once, is as on the source: with that,
@@ -24,7 +20,8 @@ export const copyDatabasePrivileges = defineOperation({
   async check(context) {
     const found = await targetDefinition(context);
     if (!found) return lacks([{ what: 'database' }]);
-    const wanted = await wantedPrivileges(context);
+    if (await openedDatabase(context)) return holds({ connectionLimit: found.connectionLimit });
+    const wanted = await sourceDefinition(context);
     const { missing, surplus } = await privilegeDifference(context, wanted, context.sourceCluster);
     const different = [
       ...missing.map((each) => ({ what: 'missing', ...each })),
@@ -35,7 +32,7 @@ export const copyDatabasePrivileges = defineOperation({
   },
 
   async apply(context) {
-    await restorePrivileges(context, await wantedPrivileges(context), context.sourceCluster);
+    await restorePrivileges(context, await sourceDefinition(context), context.sourceCluster);
   },
 
   async undo(context) {
@@ -44,9 +41,3 @@ export const copyDatabasePrivileges = defineOperation({
     return true;
   },
 });
-
-async function wantedPrivileges({ sourceCluster, sourceLedger, source }: OperationContext): Promise<WantedPrivileges> {
-  const fence = await sourceLedger.find({ kind: 'fence', database: source.name });
-  if (fence) return FenceNote.parse(fence.before);
-  return sourceCluster.maintenance.one(DatabaseDefinition, databaseDefinition(source.name));
-}

@@ -2,18 +2,17 @@ import * as z from 'zod';
 import { defineOperation, holds, lacks } from '../../engine/operation.ts';
 import type { OperationContext } from '../../engine/operation.ts';
 import { PgconvoyError } from '../../errors.ts';
-import {
-  DatabaseDefinition,
-  databaseDefinition,
-  UserObjects,
-  userObjects,
-} from '../../postgres/catalog/database-definitions.ts';
+import { DatabaseDefinition, UserObjects, userObjects } from '../../postgres/catalog/database-definitions.ts';
 import { parseSetting, sameSetting, setClause } from '../../postgres/settings.ts';
 import { fragment, id, join, lit, sql } from '../../postgres/sql.ts';
 import type { Fragment } from '../../postgres/sql.ts';
 import { offers } from '../../postgres/versions.ts';
-import { closeTarget, isOpened, targetDefinition } from './closed-database.ts';
+import { openedDatabase } from '../cutover/opened.ts';
+import { clearDatabase } from '../schema/clear-database.ts';
+import { forgetSchema, schemaState } from '../schema/schema-state.ts';
+import { closeTarget, targetDefinition } from './closed-database.ts';
 import { restorePrivileges } from './database-privileges.ts';
+import { sourceDefinition } from './source-definition.ts';
 
 type Missing =
   | { readonly what: 'ledger' | 'database' | 'owner' | 'comment' | 'template mark' | 'closed to users' }
@@ -42,8 +41,10 @@ export const createDatabase = defineOperation({
   }),
 
   async check(context) {
-    const wanted = await sourceDefinition(context);
     const found = await targetDefinition(context);
+    // From its opening on it belongs to the applications.
+    if (found && (await openedDatabase(context))) return holds(factsOf(found, []));
+    const wanted = await sourceDefinition(context);
     if (!found) return lacks<Missing>([{ what: 'database' }]);
     const ours = await context.targetLedger.find(ledgerKey(context));
     if (!ours) return lacks<Missing>([{ what: 'ledger' }]);
@@ -60,10 +61,9 @@ export const createDatabase = defineOperation({
       );
       if (!there) missing.push({ what: 'setting', ...each });
     }
-    if (found.isOpen && !(await isOpened(context))) missing.push({ what: 'closed to users' });
+    if (found.isOpen) missing.push({ what: 'closed to users' });
     if (missing.length > 0) return lacks(missing);
-    const { owner, encoding, collate, tablespace } = found;
-    return holds({ owner, encoding, collate, tablespace, unknownSettings: unknown });
+    return holds(factsOf(found, unknown));
   },
 
   async apply(context) {
@@ -92,7 +92,7 @@ export const createDatabase = defineOperation({
       );
       await replay(context, settings);
     });
-    if (!(await isOpened(context))) await closeTarget(context);
+    await closeTarget(context);
   },
 
   async undo(context) {
@@ -100,7 +100,7 @@ export const createDatabase = defineOperation({
     const entry = await targetLedger.find(ledgerKey(context));
     if (!entry) return false;
     // From its opening on it holds what nobody else has.
-    if (await isOpened(context)) {
+    if (await openedDatabase(context)) {
       await targetLedger.forget(ledgerKey(context));
       return false;
     }
@@ -111,16 +111,21 @@ export const createDatabase = defineOperation({
       await targetCluster.maintenance.run(sql`alter database ${id(target.name)} is_template false`);
       await targetCluster.maintenance.run(sql`drop database ${id(target.name)}`);
     }
-    await targetLedger.forget({ kind: 'schema', database: target.name });
+    await forgetSchema(context);
     await targetLedger.forget(ledgerKey(context));
     return true;
   },
 });
 
-const ledgerKey = ({ target }: OperationContext) => ({ kind: 'database', database: target.name });
+const factsOf = ({ owner, encoding, collate, tablespace }: DatabaseDefinition, unknownSettings: readonly string[]) => ({
+  owner,
+  encoding,
+  collate,
+  tablespace,
+  unknownSettings: [...unknownSettings],
+});
 
-const sourceDefinition = ({ sourceCluster, source }: OperationContext): Promise<DatabaseDefinition> =>
-  sourceCluster.maintenance.one(DatabaseDefinition, databaseDefinition(source.name));
+const ledgerKey = ({ target }: OperationContext) => ({ kind: 'database', database: target.name });
 
 async function create({ targetCluster, target, log }: OperationContext, wanted: DatabaseDefinition): Promise<void> {
   const { maintenance } = targetCluster;
@@ -214,6 +219,8 @@ async function giveBack(context: OperationContext, before: DatabaseDefinition): 
   const { targetCluster, target } = context;
   const found = await targetDefinition(context);
   if (!found) return;
+  // It was empty when we took it.
+  if ((await schemaState(context)) !== 'nothing') await clearDatabase(context);
   const { maintenance } = targetCluster;
   const name = id(target.name);
   await maintenance.transaction(async () => {

@@ -3,6 +3,7 @@ import { defineOperation, holds, lacks } from '../../engine/operation.ts';
 import type { OperationContext } from '../../engine/operation.ts';
 import { InventoryItem, inventoryDifference, lateInventory } from '../../postgres/catalog/inventory.ts';
 import { IndexedTable, indexedTables } from '../../postgres/catalog/indexed-tables.ts';
+import { openedDatabase } from '../cutover/opened.ts';
 import { planRestore } from './plan-restore.ts';
 import { markComplete, schemaState } from './schema-state.ts';
 import { describeEntry, failuresError, RestoreSession } from './restore-entries.ts';
@@ -37,13 +38,15 @@ export const buildIndexes = defineOperation({
   input: z.strictObject({}),
   output: z.strictObject({ objects: z.int() }),
 
-  async check({ source, target }) {
+  async check(context) {
+    const { source, target } = context;
     const pending = await countPending(target, 'late');
     if (pending > 0) return lacks([{ problem: 'not finished', pending }]);
     const [wanted, present] = await Promise.all(
       [source, target].map((database) => database.many(InventoryItem, lateInventory())),
     );
-    const missing = inventoryDifference(wanted!, present!);
+    // From its opening on the applications change it as they like.
+    const missing = (await openedDatabase(context)) ? [] : inventoryDifference(wanted!, present!);
     if (missing.length > 0) return lacks(missing);
     if (await journalExists(target)) return lacks([{ problem: 'journal' }]);
     return holds({ objects: wanted!.length });
@@ -59,13 +62,14 @@ export const buildIndexes = defineOperation({
 });
 
 async function build(context: OperationContext): Promise<void> {
-  const { target, progress } = context;
+  const { target, settings, progress } = context;
   const tolerateExisting = (await schemaState(context)) === 'complete';
   if ((await countPending(target, 'late')) === 0) await planRestore(context, ['late']);
   const entries = await pendingEntries(target, 'late');
   let done = 0;
   const pool = new SessionPool(context, {
     tolerateExisting,
+    lockDeadlineMs: settings.deadlines.lock,
     onStart: ([first]) =>
       progress({ done, total: entries.length, unit: 'objects', ...(first ? { note: describeEntry(first) } : {}) }),
     onDone: (made) => {
@@ -119,7 +123,7 @@ class SessionPool {
         try {
           for (let group = waiting.shift(); group && !broke.signal.aborted; group = waiting.shift()) {
             signal.throwIfAborted();
-            await session.restore(group);
+            await session.restoreAll(group);
           }
         } catch (error) {
           broke.abort();

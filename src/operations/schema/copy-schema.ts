@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { defineOperation, holds, lacks } from '../../engine/operation.ts';
 import { InventoryItem, inventoryDifference, schemaInventory } from '../../postgres/catalog/inventory.ts';
+import { openedDatabase } from '../cutover/opened.ts';
 import { clearDatabase } from './clear-database.ts';
 import { planRestore } from './plan-restore.ts';
 import { describeEntry, failuresError, RestoreSession } from './restore-entries.ts';
@@ -24,10 +25,12 @@ export const copySchema = defineOperation({
     if ((await schemaState(context)) === 'nothing') return lacks([{ problem: 'not begun' }]);
     const pending = await countPending(target, 'schema');
     if (pending > 0) return lacks([{ problem: 'not finished', pending }]);
+    const isOpened = (await openedDatabase(context)) !== undefined;
     const [wanted, present] = await Promise.all(
       [source, target].map((database) => database.many(InventoryItem, schemaInventory())),
     );
-    const missing = inventoryDifference(wanted!, present!);
+    // From its opening on the applications change it as they like.
+    const missing = isOpened ? [] : inventoryDifference(wanted!, present!);
     return missing.length > 0 ? lacks(missing) : holds({ objects: wanted!.length });
   },
 
@@ -58,10 +61,8 @@ export const copySchema = defineOperation({
   },
 
   async undo(context) {
-    const { target, targetLedger } = context;
     if ((await schemaState(context)) === 'nothing') return false;
-    // From its opening on the database belongs to the applications.
-    const isOpened = (await targetLedger.find({ kind: 'opened', database: target.name })) !== undefined;
+    const isOpened = (await openedDatabase(context)) !== undefined;
     if (!isOpened) await clearDatabase(context);
     await forgetSchema(context);
     return !isOpened;

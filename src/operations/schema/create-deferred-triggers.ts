@@ -11,6 +11,7 @@ import {
 import type { Database } from '../../postgres/database.ts';
 import { fragment, id, join, lit, sql, trusted } from '../../postgres/sql.ts';
 import type { Fragment } from '../../postgres/sql.ts';
+import { openedDatabase } from '../cutover/opened.ts';
 
 type Missing =
   | {
@@ -42,11 +43,14 @@ export const createDeferredTriggers = defineOperation({
   input: z.strictObject({}),
   output: z.strictObject({ triggers: z.int(), eventTriggers: z.int() }),
 
-  async check({ source, target }) {
+  async check(context) {
+    const { source, target } = context;
     const [triggers, events] = await wantedOf(source);
+    // From its opening on the applications change it as they like.
+    if (await openedDatabase(context)) return holds({ triggers: triggers.length, eventTriggers: events.length });
     const [states, present] = [
       triggers.length === 0 ? [] : await target.many(TriggerState, triggerStates(triggers)),
-      await target.many(EventTrigger, eventTriggers()),
+      events.length === 0 ? [] : await target.many(EventTrigger, eventTriggers()),
     ];
     const stateOf = new Map(states.map((each) => [keyOf(each), each.enabled]));
     const presentOf = new Map(present.map((each) => [each.name, each]));
@@ -92,7 +96,8 @@ export const createDeferredTriggers = defineOperation({
     const states = triggers.length === 0 ? [] : await target.many(TriggerState, triggerStates(triggers));
     const fires = new Set(states.filter(({ enabled }) => enabled === 'A' || enabled === 'R').map(keyOf));
     const names = new Set(events.map((each) => each.name));
-    const present = (await target.many(EventTrigger, eventTriggers())).filter(({ name }) => names.has(name));
+    const found = events.length === 0 ? [] : await target.many(EventTrigger, eventTriggers());
+    const present = found.filter(({ name }) => names.has(name));
     const statements = [
       ...present.map(({ name }) => fragment`drop event trigger ${id(name)}`),
       ...triggers

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import * as z from 'zod';
 import { PgconvoyError } from '../../errors.ts';
 import type { Database } from '../../postgres/database.ts';
@@ -9,8 +10,10 @@ import type { PlannedEntry } from './restore-journal.ts';
 
 /** Entries in one message to the server: enough that the way there and back does not count. */
 const AT_ONCE = 100;
-/** How often a batch is tried again after a deadlock with an apply worker. */
-const DEADLOCKS = 5;
+/** Codes of "somebody holds it": lock_timeout, deadlock. */
+const LOCKED = new Set(['55P03', '40P01']);
+/** Time between two attempts to get a lock, milliseconds. */
+const PAUSE_MS = 200;
 /** In an error message. */
 const SHOWN = 20;
 
@@ -25,6 +28,8 @@ export interface Failure {
 }
 
 export interface RestoreOptions {
+  /** How long one object may go on trying to get its locks; nothing: once. */
+  readonly lockDeadlineMs?: number;
   /** The database holds a part of the dump that no journal tells of: what exists is taken as made. */
   readonly tolerateExisting?: boolean;
   readonly onDone?: (entries: readonly PlannedEntry[]) => void;
@@ -58,10 +63,13 @@ export class RestoreSession {
     return this.#session.close();
   }
 
-  /** For building indexes while rows are applied: memory for large sorts, and in a deadlock it is us who give way. */
+  /**
+   * For building indexes while rows are applied: memory for large sorts, and locks are waited for so briefly that an apply worker
+   * never stands in a deadlock with us (1 s), yet long enough that autovacuum is asked to give way (100 ms).
+   */
   async prepareForBuilding(): Promise<void> {
     await this.#session.run(
-      sql`select pg_catalog.set_config('deadlock_timeout', '100ms', false),
+      sql`select pg_catalog.set_config('deadlock_timeout', '100ms', false), pg_catalog.set_config('lock_timeout', '500ms', false),
                  pg_catalog.set_config('maintenance_work_mem', greatest(setting::int, 256 * 1024)::text, false)
             from pg_catalog.pg_settings where name = 'maintenance_work_mem'`,
     );
@@ -101,15 +109,21 @@ export class RestoreSession {
   /** Returns the server's objection; an error that would hit any statement is thrown. */
   async #tryTogether(entries: readonly PlannedEntry[]): Promise<DatabaseError | undefined> {
     const text = `${entries.map((each) => this.#textOf(each)).join('\n')}\n${doneStatement(entries)}`;
-    for (let attempt = 1; ; attempt++) {
+    const deadline = Date.now() + (this.#options.lockDeadlineMs ?? 0);
+    for (;;) {
       try {
         await this.#session.script(text);
         return undefined;
       } catch (error) {
         if (!(error instanceof DatabaseError)) throw error;
-        if (error.sqlstate === '40P01' && attempt < DEADLOCKS) continue;
-        if (isAboutTheServer(error)) throw error;
-        return error;
+        if (!LOCKED.has(error.sqlstate)) {
+          if (isAboutTheServer(error)) throw error;
+          return error;
+        }
+        // Others of the batch need not wait for the one that is locked.
+        if (entries.length > 1) return error;
+        if (Date.now() > deadline) throw error;
+        await sleep(PAUSE_MS);
       }
     }
   }
@@ -126,7 +140,7 @@ export class RestoreSession {
   }
 }
 
-/** Locks, deadlocks, resources, shutdown: no fault of an object. A library that is not there (58P01) is one. */
+/** Resources, shutdown: no fault of an object. A library that is not there (58P01) is one. */
 const isAboutTheServer = ({ disposition, sqlstate }: DatabaseError): boolean =>
   sqlstate.startsWith('53') || (disposition !== 'give-up' && sqlstate !== '58P01');
 

@@ -1,10 +1,14 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { runOperation } from '../../../src/engine/run-operation.ts';
+import { openedKey } from '../../../src/operations/cutover/opened.ts';
 import { copyDatabasePrivileges } from '../../../src/operations/databases/copy-database-privileges.ts';
 import { createDatabase } from '../../../src/operations/databases/create-database.ts';
+import { copySchema } from '../../../src/operations/schema/copy-schema.ts';
 import { id } from '../../../src/postgres/sql.ts';
 import { proveContract, proveKilledAndRunAgain } from '../../helpers/contract.ts';
 import { onServer, TestPair } from '../../helpers/pair.ts';
+
+const opened = { fencedAt: 'then', openedAt: 'now', lsn: '0/1', outageMs: 1 };
 
 let pair: TestPair;
 beforeAll(async () => {
@@ -130,12 +134,17 @@ describe('who gets in', () => {
     const before = await accessOf('source', name);
     await pair
       .context(name)
-      .sourceLedger.record({ kind: 'fence', database: name }, { acl: null, connectionLimit: -1, more: 1 });
+      .sourceLedger.record(
+        { kind: 'fence', database: name },
+        { acl: null, connectionLimit: -1, readOnly: null, fencedAt: 'now' },
+      );
     await pair.query(
       'source',
       'postgres',
-      `revoke connect on database ${id(name).text} from public; alter database ${id(name).text} connection limit 0`,
+      `revoke connect on database ${id(name).text} from public; alter database ${id(name).text} connection limit 0;
+       alter database ${id(name).text} set default_transaction_read_only = on`,
     );
+    expect((await createDatabase.check(pair.context(name))).holds).toBe(true);
     await runOperation(copyDatabasePrivileges, pair.context(name));
     expect(await accessOf('target', name)).toEqual(before);
   });
@@ -144,10 +153,14 @@ describe('who gets in', () => {
     const name = await pair.database('opened');
     await runOperation(createDatabase, pair.context(name));
     await runOperation(copyDatabasePrivileges, pair.context(name));
-    await pair.context(name).targetLedger.record({ kind: 'opened', database: name }, {});
+    await pair.context(name).targetLedger.record(openedKey(name), opened);
     expect((await createDatabase.check(pair.context(name))).holds).toBe(true);
+    expect((await copyDatabasePrivileges.check(pair.context(name))).holds).toBe(true);
     expect(await createDatabase.undo!(pair.context(name))).toBe(false);
     expect(await definition('target', name)).toHaveLength(1);
+    // The cutover has let go of it: a second setup must not take it for somebody else's.
+    await pair.query('target', name, 'create table theirs (a int)');
+    expect((await createDatabase.check(pair.context(name))).holds).toBe(true);
   });
 });
 
@@ -166,7 +179,10 @@ describe('a database that is there already', () => {
     await pair.query('target', 'postgres', `alter database ${id(name).text} set work_mem = '5MB'`);
     const before = [await definition('target', name), await accessOf('target', name)];
     await proveContract(pair, createDatabase, name);
+    await pair.query('source', name, 'create schema s; create table s.t (a int); create extension hstore');
+    await runOperation(copySchema, pair.context(name));
     expect(await createDatabase.undo!(pair.context(name))).toBe(true);
+    expect(await pair.query('target', name, 'select from pg_class where oid >= 16384')).toEqual([]);
     expect([await definition('target', name), await accessOf('target', name)]).toEqual(before);
   });
 

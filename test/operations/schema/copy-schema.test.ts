@@ -3,6 +3,7 @@ import { mkdtemp, readdir, rmdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { PgconvoyError } from '../../../src/errors.ts';
 import { runOperation } from '../../../src/engine/run-operation.ts';
@@ -10,11 +11,14 @@ import { createDatabase } from '../../../src/operations/databases/create-databas
 import { analyzeTables } from '../../../src/operations/schema/analyze-tables.ts';
 import { buildIndexes } from '../../../src/operations/schema/build-indexes.ts';
 import { copySchema } from '../../../src/operations/schema/copy-schema.ts';
+import { openedKey } from '../../../src/operations/cutover/opened.ts';
 import { createDeferredTriggers } from '../../../src/operations/schema/create-deferred-triggers.ts';
+import { dropRestoreJournal } from '../../../src/operations/schema/drop-restore-journal.ts';
 import { id } from '../../../src/postgres/sql.ts';
 import { proveContract, proveKilledAndRunAgain } from '../../helpers/contract.ts';
 import { TestPair } from '../../helpers/pair.ts';
 import type { ClusterInfo } from '../../helpers/servers.ts';
+import { eventually } from '../../helpers/wait.ts';
 import { richSchema, richSchema12 } from './rich-schema.ts';
 
 let pair: TestPair;
@@ -211,15 +215,59 @@ describe('objects that the target does not take', () => {
   });
 });
 
-test('tablespaces that the target has not got, and settings of the database', async () => {
+test('tablespaces that the target has not got: its default is used', async () => {
+  const space = id(pair.name('My "fast" space')).text;
+  const client = new pg.Client({ ...pair.source, database: 'postgres' });
+  await client.connect();
+  await client.query('set allow_in_place_tablespaces = on');
+  await client.query(`create tablespace ${space} location ''`);
+  await client.end();
   const name = await databaseOn(
     pair,
-    'settings',
+    'spaces',
+    `create table here (a int); create table there (a int primary key) tablespace ${space}; create table here_too (a int);
+     create index on here (a) tablespace ${space}`,
+  );
+  await runOperation(copySchema, pair.context(name));
+  await everythingAfterTheCopy(pair, name);
+  expect(await dump(pair, pair.target, name)).toEqual(await dump(pair, pair.source, name));
+  await pair.query('source', name, `drop table here, there`);
+  await pair.query('source', name, `drop tablespace ${space}`);
+});
+
+test('a database that has standard_conforming_strings off', async () => {
+  const name = await databaseOn(
+    pair,
+    'backslashes',
     `do $$ begin execute format('alter database %I set standard_conforming_strings = off', current_database()); end $$;
      create table public."back\\slash" (a text default E'\\\\ it''s'); create table public.filled (a int) with (fillfactor = 70)`,
   );
   await proveContract(pair, copySchema, name);
   expect(await dump(pair, pair.target, name)).toEqual(await dump(pair, pair.source, name));
+});
+
+test('a table that an apply worker holds is waited for, without ever holding up the worker', async () => {
+  const name = await databaseOn(
+    pair,
+    'deadlock',
+    'create table b (id int primary key); create table a (id int primary key, b int references b)',
+  );
+  await runOperation(copySchema, pair.context(name));
+  const applier = new pg.Client({ ...pair.target, database: name });
+  await applier.connect();
+  await applier.query('begin; insert into b values (1)');
+  // What the builder holds meanwhile is given back soon enough that the worker never runs into its own deadlock check.
+  await applier.query(`set deadlock_timeout = '1s'`);
+  const building = runOperation(buildIndexes, pair.context(name));
+  await eventually(async () => {
+    const waits = `select from pg_locks where not granted and database = (select oid from pg_database where datname = '${name}')`;
+    expect(await pair.query('target', 'postgres', waits)).not.toEqual([]);
+  });
+  // The builder has a and wants b, the worker has b and wants a.
+  await applier.query('insert into a values (1, 1); commit');
+  expect((await building).changed).toBe(true);
+  await applier.end();
+  expect(await pair.query('target', name, `select conname from pg_constraint where contype = 'f'`)).toHaveLength(1);
 });
 
 test('a database without objects', async () => {
@@ -228,6 +276,30 @@ test('a database without objects', async () => {
   await everythingAfterTheCopy(pair, name);
   expect(await dump(pair, pair.target, name)).toEqual(await dump(pair, pair.source, name));
   expect((await runOperation(copySchema, pair.context(name))).changed).toBe(false);
+});
+
+test('a database that is open on the target is left to the applications', async () => {
+  const name = await databaseOn(pair, 'open', `create table t (a int primary key); create index on t (a)`);
+  await runOperation(copySchema, pair.context(name));
+  await everythingAfterTheCopy(pair, name);
+  await pair
+    .context(name)
+    .targetLedger.record(openedKey(name), { fencedAt: 'then', openedAt: 'now', lsn: '0/1', outageMs: 1 });
+  await pair.query('target', name, 'drop table t');
+  for (const operation of [copySchema, buildIndexes, createDeferredTriggers]) {
+    expect((await runOperation(operation, pair.context(name))).changed).toBe(false);
+  }
+  expect(await copySchema.undo!(pair.context(name))).toBe(false);
+});
+
+test('given up before the indexes: the journal goes, and nothing else of ours is there', async () => {
+  const name = await databaseOn(pair, 'given up', 'create table t (a int primary key)');
+  await runOperation(copySchema, pair.context(name));
+  expect((await runOperation(dropRestoreJournal, pair.context(name))).changed).toBe(true);
+  expect((await runOperation(dropRestoreJournal, pair.context(name))).changed).toBe(false);
+  expect(await pair.query('target', name, `select from pg_namespace where nspname = 'pgconvoy'`)).toEqual([]);
+  const never = pair.name('never made');
+  expect((await runOperation(dropRestoreJournal, pair.context(never))).changed).toBe(false);
 });
 
 test('many tables', async () => {
