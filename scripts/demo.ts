@@ -15,7 +15,7 @@ import { HELP, readOptions } from './demo/options.ts';
 import type { DemoOptions } from './demo/options.ts';
 import { prove } from './demo/proof.ts';
 import { count, failure, heading, line, seconds, verdicts } from './demo/say.ts';
-import { keepUp, openWorld, sizeOf } from './demo/world.ts';
+import { endPrivateQueue, keepUp, openWorld, sizeOf } from './demo/world.ts';
 import type { World } from './demo/world.ts';
 import { setUpKit } from './kit/setup.ts';
 
@@ -101,6 +101,7 @@ async function upgrade(world: World, commands: Commands, databases: readonly Wor
   await sleep(1_000);
   tally(writers);
   const journal = await writers.stop();
+  await endPrivateQueue(world);
 
   heading('The proof');
   line("by code that is not pgconvoy's, from the record of the applications");
@@ -117,7 +118,9 @@ async function upgrade(world: World, commands: Commands, databases: readonly Wor
 
 function tally(writers: Writers): void {
   const { writes = 0, errors = 0, onTarget = 0 } = writers.report ?? {};
-  line(`applications: ${count(writes)} transactions acknowledged, ${errors} errors; ${onTarget} have moved to the target`);
+  line(
+    `applications: ${count(writes)} transactions acknowledged, ${errors} errors; ${onTarget} have moved to the target`,
+  );
 }
 
 /** The first of those that are alike speaks for all. */

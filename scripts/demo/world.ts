@@ -6,9 +6,11 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { stringify } from 'yaml';
 import type { ConfigInput } from '../../src/config/schema.ts';
-import { identityOf, openRunFolder, recordServer } from '../../test/helpers/run-folder.ts';
+import { isRunning, openRunFolder, recordServer } from '../../test/helpers/run-folder.ts';
+import type { ProcessIdentity } from '../../test/helpers/run-folder.ts';
 import { clusterUrl, startCluster } from '../../test/helpers/servers.ts';
 import type { Cluster, ClusterInfo } from '../../test/helpers/servers.ts';
+import { eventually } from '../../test/helpers/wait.ts';
 import { ensureRedis } from '../kit/kit.ts';
 import { line } from './say.ts';
 
@@ -58,15 +60,30 @@ function configOf(source: ClusterInfo, target: ClusterInfo): ConfigInput {
 
 /** pgconvoy's private redis-server and worker outlive its commands: they are stopped with the servers. */
 function recordPrivateQueue(state: string): void {
-  if (!existsSync(state)) return;
-  for (const place of readdirSync(state)) {
-    for (const name of ['worker.pid', 'redis.pid']) {
-      const file = join(state, place, name);
-      if (!existsSync(file)) continue;
-      const [pid = '', startTime] = (readFileSync(file, 'utf8').split('\n')[0] ?? '').split('-');
-      if (identityOf(Number(pid)).startTime === startTime) recordServer(Number(pid), 'SIGKILL');
-    }
+  for (const { pid } of privateProcesses(state, ['worker.pid', 'redis.pid'])) recordServer(pid, 'SIGKILL');
+}
+
+/** The private worker would end by itself after a minute without work; so long nobody wants to wait. It takes its Redis with it. */
+export async function endPrivateQueue(world: World): Promise<void> {
+  for (const worker of privateProcesses(join(world.folder, 'state'), ['worker.pid'])) {
+    process.kill(worker.pid, 'SIGTERM');
+    await eventually(
+      () => {
+        if (isRunning(worker)) throw new Error('the private worker is still there');
+      },
+      { timeoutMs: 20_000 },
+    );
   }
+}
+
+function privateProcesses(state: string, names: readonly string[]): ProcessIdentity[] {
+  if (!existsSync(state)) return [];
+  const files = readdirSync(state).flatMap((place) => names.map((name) => join(state, place, name)));
+  return files.filter(existsSync).flatMap((file) => {
+    const [pid = '', startTime = ''] = (readFileSync(file, 'utf8').split('\n')[0] ?? '').split('-');
+    const identity = { pid: Number(pid), startTime };
+    return isRunning(identity) ? [identity] : [];
+  });
 }
 
 /** Megabytes of all databases. */

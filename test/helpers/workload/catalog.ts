@@ -132,7 +132,7 @@ const CLUSTER = `
              'privileges', ${privileges('datacl', 'd', 'datdba')}, shobj_description(oid, 'pg_database'))
       from pg_database where datname not in ('template0', 'template1', 'postgres')
     union all
-    select concat_ws(' ', 'setting of database', coalesce(d.datname, '(all)'), 'role', coalesce(r.rolname, '(all)'), array_to_string(s.setconfig, '; '))
+    select concat_ws(' ', 'setting of database', coalesce(d.datname, '(all)'), 'role', coalesce(r.rolname, '(all)'), (select string_agg(setting, '; ' order by setting) from unnest(s.setconfig) setting))
       from pg_db_role_setting s left join pg_database d on d.oid = s.setdatabase left join pg_roles r on r.oid = s.setrole
   ) all_lines order by line collate "C"`;
 
