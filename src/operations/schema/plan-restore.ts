@@ -56,12 +56,16 @@ async function identityEntries({ source }: Pick<OperationContext, 'source'>): Pr
   return ({ type, schema, name }) => keys.has(key(type, schema, name));
 }
 
-/** Leaves out triggers that fire while rows are applied, event triggers, and comments on both. */
+/**
+ * Leaves out triggers that fire while rows are applied, event triggers, and comments on both; and comments on publications, which
+ * some pg_dump print although they are told to leave publications out.
+ */
 function withoutDeferred(entries: readonly DumpEntry[]): DumpEntry[] {
   const deferred = new Set<number>();
   return entries.filter((entry) => {
     const isDeferred =
       entry.type === 'EVENT TRIGGER' ||
+      (/^(?:PUBLICATION|SUBSCRIPTION) /.test(entry.name) && /^(?:COMMENT|SECURITY LABEL)$/.test(entry.type)) ||
       (entry.type === 'TRIGGER' && /^ALTER TABLE .* ENABLE (?:ALWAYS|REPLICA) TRIGGER /m.test(entry.sql)) ||
       entry.dependencies.some((dependency) => deferred.has(dependency));
     if (isDeferred) deferred.add(entry.id);

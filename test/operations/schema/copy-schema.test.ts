@@ -1,8 +1,6 @@
-import { execFile } from 'node:child_process';
 import { mkdtemp, readdir, rmdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { PgconvoyError } from '../../../src/errors.ts';
@@ -17,53 +15,14 @@ import { dropRestoreJournal } from '../../../src/operations/schema/drop-restore-
 import { id } from '../../../src/postgres/sql.ts';
 import { proveContract, proveKilledAndRunAgain } from '../../helpers/contract.ts';
 import { TestPair } from '../../helpers/pair.ts';
-import type { ClusterInfo } from '../../helpers/servers.ts';
-import { eventually } from '../../helpers/wait.ts';
 import { richSchema, richSchema12 } from './rich-schema.ts';
+import { databaseOn, dump, everythingAfterTheCopy } from './schemas.ts';
 
 let pair: TestPair;
 beforeAll(async () => {
   pair = await TestPair.open();
 });
 afterAll(() => pair[Symbol.asyncDispose]());
-
-const run = promisify(execFile);
-
-/** A database of the source, and an empty one of that name on the target. */
-async function databaseOn(both: TestPair, base: string, statements: string): Promise<string> {
-  const name = await both.database(base, statements);
-  await runOperation(createDatabase, both.context(name));
-  return name;
-}
-
-/** The schema as the newest pg_dump shows it, but for what differs in every dump. */
-async function dump(both: TestPair, info: ClusterInfo, database: string): Promise<string[]> {
-  const { bin } = await both.clusters.programs.version();
-  const { stdout } = await run(join(bin, 'pg_dump'), ['--schema-only', '--exclude-schema=pgconvoy'], {
-    env: {
-      PGHOST: info.host,
-      PGPORT: String(info.port),
-      PGUSER: info.user,
-      PGPASSWORD: info.password,
-      PGDATABASE: database,
-    },
-    maxBuffer: 1e8,
-  });
-  return (
-    stdout
-      .split('\n')
-      .filter((line) => !/^(--|\\|SET default_table|$)|pg_attver/.test(line))
-      // Majors differ in whether a view names the only table it reads, in words, and in what a range brings along.
-      .filter((line) => !line.includes('multirange_type_name'))
-      .map((line) => line.replaceAll(/\b(child|parted)\.|,$/g, '').replace('EXECUTE PROCEDURE', 'EXECUTE FUNCTION'))
-      .toSorted()
-  );
-}
-
-async function everythingAfterTheCopy(both: TestPair, name: string): Promise<void> {
-  await runOperation(buildIndexes, both.context(name));
-  await runOperation(createDeferredTriggers, both.context(name));
-}
 
 describe('a schema with nearly everything', () => {
   let name: string;
@@ -188,31 +147,6 @@ describe('objects that the target does not take', () => {
     await everythingAfterTheCopy(pair, name);
     expect(await dump(pair, pair.target, name)).toEqual(await dump(pair, pair.source, name));
   });
-
-  test('rows that break a constraint are named with it, and the other indexes are built', async () => {
-    const name = await databaseOn(
-      pair,
-      'broken rows',
-      `create table public.t (a int, b int); create unique index one on public.t (a); create index two on public.t (b);
-       create table public.u (b int primary key); alter table public.t add foreign key (b) references public.u`,
-    );
-    await runOperation(copySchema, pair.context(name));
-    await pair.query('target', name, `insert into public.t values (1, 1), (1, 1); insert into public.u values (1)`);
-    const error = (await runOperation(buildIndexes, pair.context(name)).catch(
-      (thrown: unknown) => thrown,
-    )) as PgconvoyError;
-    expect(error.message).toMatch(
-      /1 of \d+ objects could not be made:\n {2}INDEX public.one: could not create unique index "one"/,
-    );
-    const constraints = await pair.query(
-      'target',
-      name,
-      `select conname from pg_constraint where conname = 't_b_fkey'`,
-    );
-    expect(constraints).toHaveLength(1);
-    await pair.query('target', name, `delete from public.t where ctid = '(0,2)'`);
-    expect((await runOperation(buildIndexes, pair.context(name))).changed).toBe(true);
-  });
 });
 
 test('tablespaces that the target has not got: its default is used', async () => {
@@ -244,30 +178,6 @@ test('a database that has standard_conforming_strings off', async () => {
   );
   await proveContract(pair, copySchema, name);
   expect(await dump(pair, pair.target, name)).toEqual(await dump(pair, pair.source, name));
-});
-
-test('a table that an apply worker holds is waited for, without ever holding up the worker', async () => {
-  const name = await databaseOn(
-    pair,
-    'deadlock',
-    'create table b (id int primary key); create table a (id int primary key, b int references b)',
-  );
-  await runOperation(copySchema, pair.context(name));
-  const applier = new pg.Client({ ...pair.target, database: name });
-  await applier.connect();
-  await applier.query('begin; insert into b values (1)');
-  // What the builder holds meanwhile is given back soon enough that the worker never runs into its own deadlock check.
-  await applier.query(`set deadlock_timeout = '1s'`);
-  const building = runOperation(buildIndexes, pair.context(name));
-  await eventually(async () => {
-    const waits = `select from pg_locks where not granted and database = (select oid from pg_database where datname = '${name}')`;
-    expect(await pair.query('target', 'postgres', waits)).not.toEqual([]);
-  });
-  // The builder has a and wants b, the worker has b and wants a.
-  await applier.query('insert into a values (1, 1); commit');
-  expect((await building).changed).toBe(true);
-  await applier.end();
-  expect(await pair.query('target', name, `select conname from pg_constraint where contype = 'f'`)).toHaveLength(1);
 });
 
 test('a database without objects', async () => {
@@ -302,17 +212,34 @@ test('given up before the indexes: the journal goes, and nothing else of ours is
   expect((await runOperation(dropRestoreJournal, pair.context(never))).changed).toBe(false);
 });
 
-test('many tables', async () => {
+test('the maintenance database itself: the ledger in it stays', async () => {
+  const name = pair.clusters.source.maintenanceDatabase;
+  await pair.context(undefined).sourceLedger.record({ kind: 'test' }, {});
+  await pair.query('source', name, 'create table public.kept (a int primary key); create index on public.kept (a)');
+  await runOperation(createDatabase, pair.context(name));
+  await proveContract(pair, copySchema, name);
+  await everythingAfterTheCopy(pair, name);
+  expect(await dump(pair, pair.target, name)).toEqual(await dump(pair, pair.source, name));
+  expect(
+    await pair.query(
+      'target',
+      name,
+      `select relname from pg_class where relnamespace = 'pgconvoy'::regnamespace and relkind = 'r'`,
+    ),
+  ).toEqual([{ relname: 'ledger' }]);
+  expect(await createDatabase.undo!(pair.context(name))).toBe(true);
+  expect(await pair.query('target', name, `select from pg_class where relname = 'kept'`)).toEqual([]);
+});
+
+test('publications of others and comments on them stay on the source', async () => {
   const name = await databaseOn(
     pair,
-    'many',
-    `do $$ begin for i in 1..300 loop
-       execute format('create table public.t%s (id int primary key, a text, b int references public.t%s)', i, greatest(i - 1, 1));
-       execute format('create index on public.t%s (a)', i); end loop; end $$`,
+    'published',
+    `create table t (a int primary key); create publication theirs for table t; comment on publication theirs is 'theirs'`,
   );
   await runOperation(copySchema, pair.context(name));
   await everythingAfterTheCopy(pair, name);
-  expect(await dump(pair, pair.target, name)).toEqual(await dump(pair, pair.source, name));
+  expect(await pair.query('target', name, 'select from pg_publication')).toEqual([]);
 });
 
 test('from 10 to 18', async () => {

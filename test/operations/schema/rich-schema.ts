@@ -26,13 +26,13 @@ export const richSchema = `
   create index on public.child (lower(code), id desc);
   alter table public.child add constraint later check (id > 0) not valid;
   create statistics public.child_stats on parent, code from public.child;
-  create table public.keyless (a int not null, b text);
+  create table public.keyless (a int not null, b text) with (autovacuum_enabled = off);
   create unique index "keyless id" on public.keyless (a);
   alter table public.keyless replica identity using index "keyless id";
   create table public.whole_row (a int); alter table public.whole_row replica identity full;
   create table public.parted (id int, at date) partition by range (at);
-  create table public.parted_1 partition of public.parted for values from ('2020-01-01') to ('2021-01-01');
-  create table public.parted_2 partition of public.parted for values from ('2021-01-01') to ('2022-01-01');
+  create table public.parted_1 partition of public.parted for values from ('2020-01-01') to ('2021-01-01') with (autovacuum_enabled = off);
+  create table public.parted_2 partition of public.parted for values from ('2021-01-01') to ('2022-01-01') with (autovacuum_enabled = off);
   create unlogged table public.unlogged (a int);
   create table public.parent_of (a int); create table public.inherits (b int) inherits (public.parent_of);
   create view public.grouped as select id, code, count(*) from public.child group by id;
