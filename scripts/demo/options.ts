@@ -15,7 +15,7 @@ fills the older one with twelve databases, lets writers insert, update and delet
 you would do: pgconvoy plan, check, fix, check, upgrade, status, approve, uninstall. At the end everything is stopped and removed.
 It takes about a minute, two more where the servers have to be fetched first.
 
-  --databases N   how many databases; from the thirteenth on they are alike (default 12)
+  --databases N   how many databases; from the thirteenth on they are alike (default 12, at most 60)
   --keep          leave both clusters up at the end, to look at them, until Ctrl-C
   --help          this text
 
@@ -34,8 +34,8 @@ export function readOptions(args: readonly string[]): DemoOptions {
     },
   });
   const databases = Number(values.databases);
-  if (!Number.isInteger(databases) || databases < 1 || databases > 150) {
-    throw new Error(`--databases ${values.databases}: a number from 1 to 150`);
+  if (!Number.isInteger(databases) || databases < 1 || databases > 60) {
+    throw new Error(`--databases ${values.databases}: a number from 1 to 60`);
   }
   return { databases, keep: values.keep, help: values.help };
 }

@@ -27,9 +27,11 @@ export interface World {
 export async function openWorld(): Promise<World> {
   // Registered before the run's own handlers, which stop what is recorded.
   let state: string | undefined;
-  for (const event of ['exit', 'SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.once(event, () => state !== undefined && recordPrivateQueue(state));
-  }
+  const onEnd = (event: string | number) => {
+    if (typeof event === 'string') line('\nstopping the servers, removing everything …');
+    if (state !== undefined) recordPrivateQueue(state);
+  };
+  for (const event of ['exit', 'SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(event, onEnd);
   const folder = join(openRunFolder(), 'demo');
   mkdirSync(folder);
   state = join(folder, 'state');
