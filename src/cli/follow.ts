@@ -16,7 +16,7 @@ import { exitCodeOf, isSettled } from './run-facts.ts';
 import type { Session } from './session.ts';
 import { whoAmI } from './who.ts';
 
-export interface FollowOptions {
+interface FollowOptions {
   /** Approve every gate without asking. */
   readonly approve?: boolean | undefined;
 }

@@ -8,7 +8,7 @@ interface StartOptions {
   readonly yes?: boolean;
 }
 
-export interface RunCommand<O extends object> extends CommandText {
+interface RunCommand<O extends object> extends CommandText {
   /** Options of this command alone. */
   readonly options?: (made: Command) => Command;
   /** The workflow to run; the command's own name unless said otherwise. */

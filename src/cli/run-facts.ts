@@ -47,7 +47,7 @@ export function currentStage(view: RunView): StageView | undefined {
 
 const ENDED = ['completed', 'cancelled', 'failed'] as const;
 
-export const hasEnded = (view: RunView): boolean => (ENDED as readonly string[]).includes(view.state);
+const hasEnded = (view: RunView): boolean => (ENDED as readonly string[]).includes(view.state);
 
 /** Nothing more happens by itself: it has ended, waits for a person, or failed steps are all that is left of its stage. */
 export function isSettled(view: RunView): boolean {
@@ -108,7 +108,7 @@ export function etaOf(done: number, total: number, elapsedMs: number): number | 
   return ((total - done) / done) * elapsedMs;
 }
 
-export interface CopyTotals {
+interface CopyTotals {
   readonly databases: number;
   readonly done: number;
   readonly total: number;

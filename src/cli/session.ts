@@ -13,7 +13,7 @@ import { configOf, Servers } from './servers.ts';
 import { version } from './version.ts';
 import { whoAmI } from './who.ts';
 
-export interface SessionOptions {
+interface SessionOptions {
   /** Whether the command sets work going: with no queue configured it then starts the worker of this machine. */
   readonly works: boolean;
 }

@@ -10,7 +10,7 @@ import { version } from './version.ts';
 import { whoAmI } from './who.ts';
 import { workflowNamed } from './workflow-named.ts';
 
-export interface StartRequest {
+interface StartRequest {
   readonly workflow: string;
   readonly options: Readonly<Record<string, boolean>>;
   /** What to ask before anything is started; undefined where nothing needs to be asked. */

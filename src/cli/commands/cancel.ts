@@ -25,6 +25,7 @@ export const cancel = (): Command =>
           already === undefined ? `cancelled: ${run}` : `${run} was cancelled before, by ${visible(already)}`,
           ...(stopping.length > 0 ? [`${plural(stopping.length, 'step')} in work ${stopping.length === 1 ? 'is' : 'are'} being stopped`] : []),
           ...(undoneBy === undefined ? [] : [`taken back by ${undoneBy}: what must not stay, such as the fence`]),
+          `carry it on: pgconvoy resume ${run}`,
         ];
         return await steered(session, run, said.join('\n'), { already: already ?? null, stopping, undoneBy: undoneBy ?? null });
       }),

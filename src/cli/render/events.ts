@@ -1,6 +1,6 @@
 import type { RunView, StepView } from '../../queue/types.ts';
 import { currentStage, stepsOf } from '../run-facts.ts';
-import { stageLines } from './run.ts';
+import { stageLines } from './lanes.ts';
 import { duration, plural, visible } from './text.ts';
 
 /**

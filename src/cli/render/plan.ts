@@ -3,7 +3,7 @@ import type { Style } from './style.ts';
 import { clipMiddle, columns, plural, visible, widthOf, wrap } from './text.ts';
 
 /** A database that a run leaves alone, and why. */
-export interface LeftOut {
+interface LeftOut {
   readonly name: string;
   readonly reason: string;
 }

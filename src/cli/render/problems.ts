@@ -2,7 +2,7 @@ import { clipMiddle, plural, visible, visibleLines, wrap } from './text.ts';
 import type { Problem } from '../run-facts.ts';
 import type { Style } from './style.ts';
 
-export interface ProblemOptions {
+interface ProblemOptions {
   readonly run: string;
   readonly now: number;
   readonly width: number;
@@ -46,14 +46,14 @@ export const remedyLines = (hint: string, indent: string, style: Style): string[
     .map((line, index) => style.cyan(`${indent}${index === 0 ? '→' : ' '} ${line}`));
 
 /** What takes the failed steps up again, for copying into a shell. */
-export function retryLine(run: string, key: string, databases: readonly (string | undefined)[]): string {
+function retryLine(run: string, key: string, databases: readonly (string | undefined)[]): string {
   const [database] = databases;
   if (databases.length !== 1) return `pgconvoy retry ${run} --step ${key}`;
   return `pgconvoy retry ${run}${database === undefined ? ` --step ${key}` : ` --database ${shellWord(database)}`}`;
 }
 
 /** A word as a POSIX shell reads it back. */
-export const shellWord = (word: string): string =>
+const shellWord = (word: string): string =>
   /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 
 /** `orders`, or `orders, billing and 35 more databases`. */

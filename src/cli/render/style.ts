@@ -21,7 +21,7 @@ export const coloured: Style = {
   cyan: code(36, 39),
 };
 
-export interface ColourQuestion {
+interface ColourQuestion {
   /** What --color and --no-color left in the options. */
   readonly wanted: boolean;
   readonly isTTY: boolean;

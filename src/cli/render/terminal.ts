@@ -2,7 +2,7 @@ import { createInterface } from 'node:readline/promises';
 import { styleFor } from './style.ts';
 import type { Style } from './style.ts';
 
-export interface TerminalOptions {
+interface TerminalOptions {
   readonly json: boolean;
   readonly colour: boolean;
   readonly stdin?: NodeJS.ReadStream;
@@ -21,10 +21,12 @@ export class Terminal {
   readonly stderr: NodeJS.WriteStream;
   readonly #stdin: NodeJS.ReadStream;
   readonly #stdout: NodeJS.WriteStream;
+  readonly #dumb: boolean;
 
   constructor(options: TerminalOptions) {
     const env = options.env ?? process.env;
     this.json = options.json;
+    this.#dumb = env['TERM'] === 'dumb';
     this.#stdin = options.stdin ?? process.stdin;
     this.#stdout = options.stdout ?? process.stdout;
     this.stderr = options.stderr ?? process.stderr;
@@ -44,7 +46,7 @@ export class Terminal {
 
   /** The live view may redraw itself. */
   get canRedraw(): boolean {
-    return this.stderr.isTTY === true && process.env['TERM'] !== 'dumb';
+    return this.stderr.isTTY === true && !this.#dumb;
   }
 
   /** A result for a person; nothing in JSON mode, where the one document is the result. */

@@ -82,7 +82,7 @@ export function wrap(text: string, width: number, indent = ''): string {
 }
 
 /** Rows as aligned columns, two spaces apart, nothing at the ends of lines. Numbers are given as `{ right: '12' }`. */
-export type Cell = string | { readonly right: string };
+type Cell = string | { readonly right: string };
 
 export function columns(rows: readonly (readonly Cell[])[]): string[] {
   const widths: number[] = [];

@@ -148,3 +148,11 @@ describe('a run on one screen', () => {
     expect(renderRun(view, at80)).toMatchSnapshot();
   });
 });
+
+test('the line that carries a database on is one that a shell reads back', () => {
+  const view = run({
+    stages: [stage(0, { steps: lane(`it's "odd" $(x)`, { 'create-slot': { state: 'failed', error: failure('no', 'do') } }) })],
+    state: 'failed-steps',
+  });
+  expect(renderRun(view, at80)).toContain(`pgconvoy retry ${view.id} --database 'it'\\''s "odd" $(x)'`);
+});

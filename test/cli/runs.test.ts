@@ -1,0 +1,172 @@
+import { execa } from 'execa';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { RunLine, RunView } from '../../src/queue/types.ts';
+import { onServer } from '../helpers/pair.ts';
+import { builtProgram, Program } from '../helpers/program.ts';
+import { startCluster, startRedis } from '../helpers/servers.ts';
+import type { Cluster, RedisServer } from '../helpers/servers.ts';
+import { eventually } from '../helpers/wait.ts';
+
+let source: Cluster;
+let target: Cluster;
+let redis: RedisServer;
+let program: Program;
+
+beforeAll(async () => {
+  [source, target, redis] = await Promise.all([startCluster({ major: 15 }), startCluster({ major: 18 }), startRedis()]);
+  program = await Program.open({ source, target, redis });
+  await onServer(source, 'postgres', 'create database zoo');
+  await onServer(source, 'postgres', 'create database "My ""odd"" DB"');
+  await onServer(source, 'zoo', 'create table animal (id int primary key, name text); insert into animal select n, $$x$$ from generate_series(1, 100) n');
+  await onServer(source, 'My "odd" DB', 'create table "Order Items" ("select" int primary key)');
+});
+afterAll(async () => {
+  await program?.close();
+  await Promise.all([source, target, redis].map((server) => server?.stop()));
+});
+
+const runs = async () => (await program.json<{ runs: readonly RunLine[] }>('runs')).document.runs;
+
+describe('wrong input: one clear message with the remedy, an exit code of its own, and nothing is started', () => {
+  const at = (cluster: Cluster, part: Readonly<Record<string, string | number>> = {}) =>
+    Object.entries({ host: cluster.host, port: cluster.port, user: cluster.user, password: cluster.password, sslmode: 'disable', ...part })
+      .map(([key, value]) => `${key}='${String(value).replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`)
+      .join(' ');
+  test.each<[string, () => readonly string[], number, RegExp]>([
+    ['an unreachable host', () => ['--source', at(source, { port: 1 })], 4, /source.*127\.0\.0\.1:1/s],
+    ['a wrong password', () => ['--target', at(target, { password: 'wrong' })], 4, /target.*refuses the password of user "postgres"/s],
+    ['a database that is not there', () => ['--databases', 'zo'], 2, /has no database "zo"/],
+    ['a pattern that leaves nothing', () => ['--exclude', '*'], 2, /no database takes part/],
+    ['a target older than the source', () => ['--source', at(target), '--target', at(source)], 2, /is older than the source/],
+    ['source and target the same cluster', () => ['--target', at(source)], 2, /the same cluster/],
+    ['a queue that is down', () => ['--queue', 'redis://127.0.0.1:1'], 4, /queue.*cannot be reached/],
+  ])('%s', async (_, words, code, said) => {
+    const told = await program.json('setup', ...words());
+    expect(told.document).toEqual({ ok: false, error: { message: expect.stringMatching(said), hint: expect.stringMatching(/\S/), code } });
+    expect(told.code).toBe(code);
+  });
+
+  test('as a person sees it: message, remedy, nothing on stdout', async () => {
+    const { code, stdout, stderr } = await program.run('setup', '--databases', 'zo');
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toMatch(/^error: the source has no database "zo"\n {2}→ .*"zoo"/);
+    expect(await runs()).toEqual([]);
+  });
+});
+
+test('a plan changes nothing and names what is left out', async () => {
+  const { code, stdout } = await program.run('plan');
+  expect(code).toBe(0);
+  expect(stdout).toContain('My "odd" DB  zoo');
+  expect(stdout).toContain('template0: ');
+  expect(stdout).toMatch(/\d+\. Approval: Switch over now\?/);
+  expect(stdout).toMatch(/Nothing was changed\.$/);
+  const { document } = await program.json('plan', 'stop');
+  expect(document).toMatchObject({ ok: true, plan: { workflow: 'stop', databases: [{ name: 'My "odd" DB' }, { name: 'zoo' }] } });
+  expect(await runs()).toEqual([]);
+});
+
+test('without a worker it says so; who leaves by Ctrl-C is told how to come back; the run goes on from where it is', async () => {
+  const following = execa(process.execPath, [await builtProgram(), 'check'], { cwd: program.folder, stdin: 'ignore', reject: false });
+  let told = '';
+  following.stderr.on('data', (data: Buffer) => (told += data.toString()));
+  await eventually(() => expect(told).toContain('no worker is listening on this queue: start one with pgconvoy worker'));
+  following.kill('SIGINT');
+  const left = await following;
+  const [run] = await runs();
+  expect({ signal: left.signal, stdout: left.stdout }).toEqual({ signal: 'SIGINT', stdout: '' });
+  expect(told).toContain(`join it again: pgconvoy status ${run!.id} --watch`);
+  expect(run).toMatchObject({ workflow: 'check', state: 'running', databases: 2 });
+
+  const seen = await program.run('status');
+  expect(seen.code).toBe(0);
+  expect(seen.stdout).toContain('! no worker is listening on this queue');
+
+  const detached = await program.run('check', '--detach');
+  expect(detached.stdout).toMatch(/^check-\d{4}-\d{4}-\w{3}$/);
+  expect(detached.stderr).toContain('! no worker is listening on this queue');
+
+  await program.startWorker();
+  for (const id of [run!.id, detached.stdout]) {
+    const joined = await program.json<{ run: RunView }>('status', id, '--watch');
+    expect({ code: joined.code, state: joined.document.run.state }).toEqual({ code: 0, state: 'completed' });
+  }
+});
+
+describe('with a worker', () => {
+  test('what blocks is told in full, ends with 3, and retry carries the run on', async () => {
+    await onServer(source, 'zoo', 'create table fish (name text)');
+    const checked = await program.json('check');
+    expect(checked.code).toBe(3);
+    expect(checked.document).toMatchObject({
+      ok: false,
+      code: 3,
+      findings: expect.arrayContaining([expect.objectContaining({ severity: 'block', database: 'zoo', code: 'no-replica-identity' })]),
+    });
+
+    const blocked = await program.run('setup', '--no-color');
+    const [run] = await runs();
+    expect(blocked.code).toBe(3);
+    expect(blocked.stdout).toContain('✗ zoo: check-database failed');
+    expect(blocked.stdout).toContain(`→ then: pgconvoy retry ${run!.id} --database zoo`);
+    expect(blocked.stdout).toContain('1 step failed in 1 database; 1 other database went as far as possible');
+    expect((await program.run('fix')).stderr).toContain(`give it up with pgconvoy cancel ${run!.id}`);
+
+    await onServer(source, 'zoo', 'alter table fish replica identity full');
+    const retried = await program.json('retry');
+    expect(retried.document).toMatchObject({ ok: true, run: run!.id, retried: [{ key: 'check-database', database: 'zoo' }] });
+    expect((await program.run('status', run!.id, '--watch')).stdout).toMatch(/^✓ setup completed in .*: 2 databases; \d+ steps changed something/);
+  });
+
+  test('again: the second time changes nothing and says so', async () => {
+    const again = await program.run('setup');
+    expect(again.code).toBe(0);
+    expect(again.stdout).toMatch(/; nothing to change: \d+ steps already hold/);
+  });
+
+  test('an upgrade without a terminal ends with 6 and the line to type; approve carries it to the end', async () => {
+    const waiting = await program.run('upgrade');
+    const [run] = await runs();
+    expect(waiting.code).toBe(6);
+    expect(waiting.stdout).toContain(`approve it: pgconvoy approve ${run!.id}`);
+    expect((await program.run('status')).stdout).toMatch(/replication: 2 databases, 2 streaming/);
+    expect((await program.run('approve')).stdout).toContain('approved: Switch over now?');
+    const done = await program.json<{ run: RunView; outages: readonly { database: string; milliseconds: number }[] }>('status', run!.id, '--watch');
+    expect({ code: done.code, state: done.document.run.state }).toEqual({ code: 0, state: 'completed' });
+    expect(done.document.outages.map(({ database }) => database).toSorted()).toEqual(['My "odd" DB', 'zoo']);
+    expect(await onServer(target, 'zoo', 'select count(*)::int as rows from animal')).toEqual([{ rows: 100 }]);
+
+    const twice = await program.run('approve');
+    expect(twice).toMatchObject({ code: 2, stdout: '' });
+    expect(twice.stderr).toContain('no run waits for approval');
+  });
+
+  test('cancel and resume find the only run they can mean', async () => {
+    expect((await program.run('upgrade')).code).toBe(6);
+    const [run] = await runs();
+    expect((await program.run('cancel')).stdout).toContain(`cancelled: ${run!.id}`);
+    const cancelled = await eventually(async () => {
+      const seen = await program.json<{ run: RunView }>('status', run!.id);
+      expect(seen.document.run.state).toBe('cancelled');
+      return seen;
+    });
+    expect(cancelled.code).toBe(5);
+    expect(await eventually(async () => {
+      const resumed = await program.run('resume');
+      expect(resumed.stderr).toBe('');
+      return resumed.stdout;
+    })).toContain(`resumed: ${run!.id}`);
+    expect((await program.run('status', run!.id, '--watch')).code).toBe(6);
+    expect((await program.run('cancel', run!.id)).code).toBe(0);
+  });
+
+  test('logs of one database, from the latest run', async () => {
+    const { document } = await program.json<{ lines: readonly { database?: string }[] }>('logs', '--database', 'zoo');
+    expect(new Set(document.lines.map(({ database }) => database))).toEqual(new Set(['zoo']));
+  });
+
+  test('uninstall, twice', async () => {
+    expect((await program.run('uninstall')).stdout).toMatch(/^✓ uninstall completed/);
+    expect((await program.run('uninstall')).stdout).toMatch(/nothing to change: \d+ steps already hold/);
+  });
+});

@@ -1,0 +1,21 @@
+import { expect, test } from 'vitest';
+import { buildProgram } from '../../../src/cli/program.ts';
+
+const names = buildProgram().commands.map((command) => command.name());
+
+test('the commands are those that the documentation names', () => {
+  expect(names.toSorted()).toEqual(
+    'approve cancel check fix logs plan resume retry runs setup start status stop uninstall upgrade worker'.split(' '),
+  );
+});
+
+test.each(names)('pgconvoy %s --help: usage, an example, global options, exit codes', (name) => {
+  const command = buildProgram().commands.find((each) => each.name() === name)!;
+  let help = '';
+  command.configureOutput({ writeOut: (text) => (help += text), getOutHelpWidth: () => 80 });
+  command.outputHelp();
+  expect(help).toMatch(new RegExp(`^Usage: pgconvoy ${name} `));
+  expect(help).toMatch(new RegExp(`Examples:\n(.*\n)*  pgconvoy ${name}`));
+  expect(help).toContain('--json');
+  expect(help).toContain("6  the run waits for a person's approval");
+});
