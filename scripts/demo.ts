@@ -3,6 +3,7 @@
  * A whole upgrade on real servers while applications write, from nothing to the proof that nothing was lost.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { padEnd, widthOf } from '../src/cli/render/text.ts';
 import { pictureCatalog } from '../test/helpers/workload/catalog.ts';
 import { createWorkload } from '../test/helpers/workload/create.ts';
 import { workloadDatabases } from '../test/helpers/workload/databases/index.ts';
@@ -56,8 +57,8 @@ async function upgrade(world: World, commands: Commands, databases: readonly Wor
 
   heading(`${databases.length} databases with data`);
   await createWorkload(source, databases);
-  const width = Math.max(...databases.map(({ name }) => name.length));
-  for (const { name, about } of distinct(databases)) line(`${name.padEnd(width)}  ${about}`);
+  const width = Math.max(...databases.map(({ name }) => widthOf(name)));
+  for (const { name, about } of distinct(databases)) line(`${padEnd(name, width)}  ${about}`);
   line(`${count(await sizeOf(source))} MB in all`);
   const before = { source: await pictureCatalog(source), target: await pictureCatalog(target) };
 
