@@ -70,13 +70,13 @@ export const awaitCatchUp = defineOperation({
 async function look(context: OperationContext<{ readonly bytes: number }>): Promise<State> {
   const pair = pairOf(context);
   const [subscription, slot] = await Promise.all([context.engine.subscription(pair), context.engine.slot(pair)]);
-  if (!subscription.exists && (await openedDatabase(context))) {
-    return { tables: 0, running: false, lagBytes: 0, caughtUp: true, confirmsAtOnce: true };
-  }
   const { running, confirmsAtOnce } = subscription;
   const tables = subscription.tables.filter(({ state }) => state !== 'streaming').length;
   const usable = running && slot.exists && slot.lost === undefined;
   const caughtUp = usable && tables === 0 && slot.lagBytes <= context.input.bytes;
+  if (!caughtUp && (await openedDatabase(context))) {
+    return { tables: 0, running, lagBytes: 0, caughtUp: true, confirmsAtOnce: true };
+  }
   return { tables, running, lagBytes: slot.lagBytes, caughtUp, confirmsAtOnce };
 }
 

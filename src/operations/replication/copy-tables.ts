@@ -39,10 +39,10 @@ export const copyTables = defineOperation({
     const pair = pairOf(context);
     const published = (await context.engine.publishedTables(pair)) ?? [];
     const subscription = await context.engine.subscription(pair);
-    if (!subscription.exists && (await openedDatabase(context))) return holds({ tables: published.length });
     const missing = missingTables(published, subscription);
-    if (missing.length > 0 || !subscription.enabled) return lacks(missing);
-    return holds({ tables: published.length });
+    const streams = missing.length === 0 && subscription.enabled;
+    // After the cutover it no longer has to.
+    return streams || (await openedDatabase(context)) ? holds({ tables: published.length }) : lacks(missing);
   },
 
   async apply(context) {

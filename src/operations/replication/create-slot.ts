@@ -33,8 +33,8 @@ export const createSlot = defineOperation({
     const name = slotName(context.source.name);
     const slot = await context.engine.slot(pairOf(context));
     if (slot.exists && slot.lost === undefined) return holds({ slot: name });
-    // After the cutover the slot is gone for good.
-    if (!slot.exists && (await openedDatabase(context))) return holds({ slot: name });
+    // After the cutover nobody needs it any more.
+    if (await openedDatabase(context)) return holds({ slot: name });
     return lacks<Missing>([{ slot: name, lost: slot.lost }]);
   },
 

@@ -21,10 +21,12 @@ export const createSubscription = defineOperation({
   async check(context) {
     const subscription = subscriptionName(context.source.name);
     const { exists } = await context.engine.subscription(pairOf(context));
-    // After the cutover the subscription is gone for good.
-    if (!exists && !(await openedDatabase(context))) return lacks([{ subscription }]);
+    const slot = exists ? await context.engine.slot(pairOf(context)) : undefined;
+    if (slot?.exists && slot.lost === undefined) return holds({ subscription });
+    // After the cutover nobody needs it any more.
+    if (await openedDatabase(context)) return holds({ subscription });
     if (exists) await refuseWithoutSlot(context);
-    return holds({ subscription });
+    return lacks([{ subscription }]);
   },
 
   async apply(context) {
