@@ -41,7 +41,13 @@ export async function followRun(session: Session, id: string, options: FollowOpt
   return code;
 }
 
-async function watch(session: Session, id: string, live: LiveView, leaving: Leaving, options: FollowOptions): Promise<RunView> {
+async function watch(
+  session: Session,
+  id: string,
+  live: LiveView,
+  leaving: Leaving,
+  options: FollowOptions,
+): Promise<RunView> {
   for (;;) {
     const began = Date.now();
     const view = await readRun(session.queues, id);

@@ -40,5 +40,9 @@ async function main(argv: readonly string[]): Promise<ExitCode> {
 }
 
 function isDebugging(argv: readonly string[]): boolean {
-  return argv.some((word, index) => /^--log-level=(debug|trace)$/.test(word) || (word === '--log-level' && /^(debug|trace)$/.test(argv[index + 1] ?? '')));
+  return argv.some(
+    (word, index) =>
+      /^--log-level=(debug|trace)$/.test(word) ||
+      (word === '--log-level' && /^(debug|trace)$/.test(argv[index + 1] ?? '')),
+  );
 }

@@ -52,7 +52,14 @@ export function buildProgram(): Command {
     .option('--json', 'print one JSON document')
     .option('--no-color', 'no colours (also: NO_COLOR)')
     .addOption(
-      new Option('--log-level <level>', 'how much is logged').choices(['trace', 'debug', 'info', 'warn', 'error', 'silent']),
+      new Option('--log-level <level>', 'how much is logged').choices([
+        'trace',
+        'debug',
+        'info',
+        'warn',
+        'error',
+        'silent',
+      ]),
     );
 
   // One line per command, in the order in which they are met.

@@ -134,7 +134,8 @@ export function copyTotals(stage: StageView, now: number): CopyTotals | undefine
   };
 }
 
-const sum = <T>(items: readonly T[], of: (item: T) => number): number => items.reduce((total, item) => total + of(item), 0);
+const sum = <T>(items: readonly T[], of: (item: T) => number): number =>
+  items.reduce((total, item) => total + of(item), 0);
 
 /**
  * The exit code a run ends a command with. Failed steps that all have one and the same kind of cause pass it on, so that a
@@ -150,7 +151,9 @@ export function exitCodeOf(view: RunView): ExitCode {
     case 'failed':
       return view.error?.exitCode ?? ExitCode.failed;
     case 'failed-steps': {
-      const codes = new Set(problemsOf(view).flatMap((problem) => (problem.kind === 'failed' ? problem.error.exitCode : [])));
+      const codes = new Set(
+        problemsOf(view).flatMap((problem) => (problem.kind === 'failed' ? problem.error.exitCode : [])),
+      );
       const [code] = codes;
       return codes.size === 1 && code !== undefined && code !== ExitCode.ok ? code : ExitCode.failed;
     }

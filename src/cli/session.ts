@@ -73,7 +73,8 @@ export async function openSession(
 ): Promise<Session> {
   const loaded = configOf({ terminal, globals });
   const embedded = namesQueue(loaded) ? undefined : await ensureEmbedded(loaded, { worker: works, env: process.env });
-  if (embedded && works) terminal.note(`private queue and worker of this machine: state and logs in ${embedded.folder}`);
+  if (embedded && works)
+    terminal.note(`private queue and worker of this machine: state and logs in ${embedded.folder}`);
   try {
     return new Session(terminal, loaded, await openQueues(embedded?.queue ?? loaded.config.queue, 'command'), embedded);
   } catch (error) {

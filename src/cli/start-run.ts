@@ -37,7 +37,8 @@ export async function startRun(invocation: Invocation, request: StartRequest): P
     });
   }
   for (const line of leftOutLines(reported, 3)) terminal.note(`left out: ${line}`);
-  if (asks && !(await agreed(invocation, request.question?.(plural(selected.length, 'database')) ?? ''))) return ExitCode.cancelled;
+  if (asks && !(await agreed(invocation, request.question?.(plural(selected.length, 'database')) ?? '')))
+    return ExitCode.cancelled;
   await session.checkQueue();
   const run = await enqueueRun(session.queues, {
     workflow,

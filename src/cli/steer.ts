@@ -2,7 +2,12 @@ import { ExitCode } from '../errors.ts';
 import type { Session } from './session.ts';
 
 /** After a run was told something: says so, and how to see what comes of it. */
-export async function steered(session: Session, run: string, said: string, more: Readonly<Record<string, unknown>> = {}): Promise<ExitCode> {
+export async function steered(
+  session: Session,
+  run: string,
+  said: string,
+  more: Readonly<Record<string, unknown>> = {},
+): Promise<ExitCode> {
   session.terminal.print(`${said}\nfollow it: pgconvoy status ${run} --watch`);
   return report(session, run, more);
 }

@@ -6,7 +6,9 @@ import { ConfigError } from '../errors.ts';
 export function workflowNamed(name: string): Workflow {
   const workflow = Object.hasOwn(workflows, name) ? workflows[name] : undefined;
   if (!workflow) {
-    throw new ConfigError(`there is no workflow "${name}"`, { hint: `Take one of ${Object.keys(workflows).join(', ')}.` });
+    throw new ConfigError(`there is no workflow "${name}"`, {
+      hint: `Take one of ${Object.keys(workflows).join(', ')}.`,
+    });
   }
   return workflow;
 }

@@ -17,7 +17,11 @@ beforeAll(async () => {
   program = await Program.open({ source, target, redis });
   await onServer(source, 'postgres', 'create database zoo');
   await onServer(source, 'postgres', 'create database "My ""odd"" DB"');
-  await onServer(source, 'zoo', 'create table animal (id int primary key, name text); insert into animal select n, $$x$$ from generate_series(1, 100) n');
+  await onServer(
+    source,
+    'zoo',
+    'create table animal (id int primary key, name text); insert into animal select n, $$x$$ from generate_series(1, 100) n',
+  );
   await onServer(source, 'My "odd" DB', 'create table "Order Items" ("select" int primary key)');
 });
 afterAll(async () => {
@@ -29,20 +33,40 @@ const runs = async () => (await program.json<{ runs: readonly RunLine[] }>('runs
 
 describe('wrong input: one clear message with the remedy, an exit code of its own, and nothing is started', () => {
   const at = (cluster: Cluster, part: Readonly<Record<string, string | number>> = {}) =>
-    Object.entries({ host: cluster.host, port: cluster.port, user: cluster.user, password: cluster.password, sslmode: 'disable', ...part })
+    Object.entries({
+      host: cluster.host,
+      port: cluster.port,
+      user: cluster.user,
+      password: cluster.password,
+      sslmode: 'disable',
+      ...part,
+    })
       .map(([key, value]) => `${key}='${String(value).replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`)
       .join(' ');
   test.each<[string, () => readonly string[], number, RegExp]>([
     ['an unreachable host', () => ['--source', at(source, { port: 1 })], 4, /source.*127\.0\.0\.1:1/s],
-    ['a wrong password', () => ['--target', at(target, { password: 'wrong' })], 4, /target.*refuses the password of user "postgres"/s],
+    [
+      'a wrong password',
+      () => ['--target', at(target, { password: 'wrong' })],
+      4,
+      /target.*refuses the password of user "postgres"/s,
+    ],
     ['a database that is not there', () => ['--databases', 'zo'], 2, /has no database "zo"/],
     ['a pattern that leaves nothing', () => ['--exclude', '*'], 2, /no database takes part/],
-    ['a target older than the source', () => ['--source', at(target), '--target', at(source)], 2, /is older than the source/],
+    [
+      'a target older than the source',
+      () => ['--source', at(target), '--target', at(source)],
+      2,
+      /is older than the source/,
+    ],
     ['source and target the same cluster', () => ['--target', at(source)], 2, /the same cluster/],
     ['a queue that is down', () => ['--queue', 'redis://127.0.0.1:1'], 4, /queue.*cannot be reached/],
   ])('%s', async (_, words, code, said) => {
     const told = await program.json('setup', ...words());
-    expect(told.document).toEqual({ ok: false, error: { message: expect.stringMatching(said), hint: expect.stringMatching(/\S/), code } });
+    expect(told.document).toEqual({
+      ok: false,
+      error: { message: expect.stringMatching(said), hint: expect.stringMatching(/\S/), code },
+    });
     expect(told.code).toBe(code);
   });
 
@@ -62,15 +86,24 @@ test('a plan changes nothing and names what is left out', async () => {
   expect(stdout).toMatch(/\d+\. Approval: Switch over now\?/);
   expect(stdout).toMatch(/Nothing was changed\.$/);
   const { document } = await program.json('plan', 'stop');
-  expect(document).toMatchObject({ ok: true, plan: { workflow: 'stop', databases: [{ name: 'My "odd" DB' }, { name: 'zoo' }] } });
+  expect(document).toMatchObject({
+    ok: true,
+    plan: { workflow: 'stop', databases: [{ name: 'My "odd" DB' }, { name: 'zoo' }] },
+  });
   expect(await runs()).toEqual([]);
 });
 
 test('without a worker it says so; who leaves by Ctrl-C is told how to come back; the run goes on from where it is', async () => {
-  const following = execa(process.execPath, [await builtProgram(), 'check'], { cwd: program.folder, stdin: 'ignore', reject: false });
+  const following = execa(process.execPath, [await builtProgram(), 'check'], {
+    cwd: program.folder,
+    stdin: 'ignore',
+    reject: false,
+  });
   let told = '';
   following.stderr.on('data', (data: Buffer) => (told += data.toString()));
-  await eventually(() => expect(told).toContain('no worker is listening on this queue: start one with pgconvoy worker'));
+  await eventually(() =>
+    expect(told).toContain('no worker is listening on this queue: start one with pgconvoy worker'),
+  );
   following.kill('SIGINT');
   const left = await following;
   const [run] = await runs();
@@ -101,7 +134,9 @@ describe('with a worker', () => {
     expect(checked.document).toMatchObject({
       ok: false,
       code: 3,
-      findings: expect.arrayContaining([expect.objectContaining({ severity: 'block', database: 'zoo', code: 'no-replica-identity' })]),
+      findings: expect.arrayContaining([
+        expect.objectContaining({ severity: 'block', database: 'zoo', code: 'no-replica-identity' }),
+      ]),
     });
 
     const blocked = await program.run('setup', '--no-color');
@@ -114,8 +149,14 @@ describe('with a worker', () => {
 
     await onServer(source, 'zoo', 'alter table fish replica identity full');
     const retried = await program.json('retry');
-    expect(retried.document).toMatchObject({ ok: true, run: run!.id, retried: [{ key: 'check-database', database: 'zoo' }] });
-    expect((await program.run('status', run!.id, '--watch')).stdout).toMatch(/^✓ setup completed in .*: 2 databases; \d+ steps changed something/);
+    expect(retried.document).toMatchObject({
+      ok: true,
+      run: run!.id,
+      retried: [{ key: 'check-database', database: 'zoo' }],
+    });
+    expect((await program.run('status', run!.id, '--watch')).stdout).toMatch(
+      /^✓ setup completed in .*: 2 databases; \d+ steps changed something/,
+    );
   });
 
   test('again: the second time changes nothing and says so', async () => {
@@ -131,7 +172,11 @@ describe('with a worker', () => {
     expect(waiting.stdout).toContain(`approve it: pgconvoy approve ${run!.id}`);
     expect((await program.run('status')).stdout).toMatch(/replication: 2 databases, 2 streaming/);
     expect((await program.run('approve')).stdout).toContain('approved: Switch over now?');
-    const done = await program.json<{ run: RunView; outages: readonly { database: string; milliseconds: number }[] }>('status', run!.id, '--watch');
+    const done = await program.json<{ run: RunView; outages: readonly { database: string; milliseconds: number }[] }>(
+      'status',
+      run!.id,
+      '--watch',
+    );
     expect({ code: done.code, state: done.document.run.state }).toEqual({ code: 0, state: 'completed' });
     expect(done.document.outages.map(({ database }) => database).toSorted()).toEqual(['My "odd" DB', 'zoo']);
     expect(await onServer(target, 'zoo', 'select count(*)::int as rows from animal')).toEqual([{ rows: 100 }]);
@@ -151,11 +196,13 @@ describe('with a worker', () => {
       return seen;
     });
     expect(cancelled.code).toBe(5);
-    expect(await eventually(async () => {
-      const resumed = await program.run('resume');
-      expect(resumed.stderr).toBe('');
-      return resumed.stdout;
-    })).toContain(`resumed: ${run!.id}`);
+    expect(
+      await eventually(async () => {
+        const resumed = await program.run('resume');
+        expect(resumed.stderr).toBe('');
+        return resumed.stdout;
+      }),
+    ).toContain(`resumed: ${run!.id}`);
     expect((await program.run('status', run!.id, '--watch')).code).toBe(6);
     expect((await program.run('cancel', run!.id)).code).toBe(0);
   });

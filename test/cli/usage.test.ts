@@ -31,7 +31,9 @@ test('help of a command from the built program', async () => {
 });
 
 test('--version is the one of package.json, from the built program too', async () => {
-  const { default: manifest } = (await import('../../package.json', { with: { type: 'json' } })) as { default: { version: string } };
+  const { default: manifest } = (await import('../../package.json', { with: { type: 'json' } })) as {
+    default: { version: string };
+  };
   expect(await pgconvoy('--version')).toEqual({ code: 0, stdout: manifest.version, stderr: '' });
 });
 
@@ -44,7 +46,11 @@ describe('wrong usage ends with 2, before anything is touched', () => {
     ['a log level that is none', ['runs', '--log-level', 'loud'], 'Allowed choices are'],
     ['an unknown workflow', ['plan', 'upgrad'], 'there is no workflow "upgrad"'],
     ['stop without anybody to ask', ['stop'], '→ Give --yes when you are sure.'],
-    ['dropping databases without anybody to ask', ['uninstall', '--drop-target-databases'], '→ Give --yes when you are sure.'],
+    [
+      'dropping databases without anybody to ask',
+      ['uninstall', '--drop-target-databases'],
+      '→ Give --yes when you are sure.',
+    ],
     ['no configuration at all', ['check'], 'nothing says where the source is'],
     ['a configuration that is not there', ['check', '--config', 'nowhere.yaml'], 'nowhere.yaml'],
     ['a worker without a queue', ['worker', '--source', 'host=a', '--target', 'host=b'], 'needs a queue'],
@@ -58,13 +64,20 @@ describe('wrong usage ends with 2, before anything is touched', () => {
   test.each([['chek'], ['check']])('as one JSON document: %s', async (...words) => {
     const { code, stdout } = await pgconvoy(...words, '--json');
     expect(code).toBe(2);
-    expect(JSON.parse(stdout)).toEqual({ ok: false, error: { message: expect.any(String), hint: expect.any(String), code: 2 } });
+    expect(JSON.parse(stdout)).toEqual({
+      ok: false,
+      error: { message: expect.any(String), hint: expect.any(String), code: 2 },
+    });
   });
 });
 
 test('a reader that goes away ends it quietly', async () => {
-  const { stdout, stderr } = await execa('sh', ['-c', 'for i in 1 2 3; do "$0" "$1" upgrade --help; done | head -1', process.execPath, program], {
-    cwd: folder,
-  });
+  const { stdout, stderr } = await execa(
+    'sh',
+    ['-c', 'for i in 1 2 3; do "$0" "$1" upgrade --help; done | head -1', process.execPath, program],
+    {
+      cwd: folder,
+    },
+  );
   expect({ stdout, stderr }).toEqual({ stdout: 'Usage: pgconvoy upgrade [options]', stderr: '' });
 });

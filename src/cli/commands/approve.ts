@@ -10,8 +10,12 @@ export const approve = (): Command =>
   command({
     name: 'approve',
     summary: 'let a waiting run go on',
-    description: 'Approves what a run waits for, such as the cutover of an upgrade. RUN may be left out where only one run waits.',
-    examples: [['pgconvoy approve upgrade-1123-0412-k3f', 'this run'], ['pgconvoy approve', 'the only one that waits']],
+    description:
+      'Approves what a run waits for, such as the cutover of an upgrade. RUN may be left out where only one run waits.',
+    examples: [
+      ['pgconvoy approve upgrade-1123-0412-k3f', 'this run'],
+      ['pgconvoy approve', 'the only one that waits'],
+    ],
   })
     .argument('[run]', 'id of the run')
     .action(

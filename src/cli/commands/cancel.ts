@@ -13,7 +13,10 @@ export const cancel = (): Command =>
     description:
       'Stops a run: steps in work are cancelled on the servers too, no further step begins, and databases inside their cutover get their source back. ' +
       'Everything that succeeded stays; resume carries the run on.',
-    examples: [['pgconvoy cancel upgrade-1123-0412-k3f', 'this run'], ['pgconvoy cancel', 'the only one that goes on']],
+    examples: [
+      ['pgconvoy cancel upgrade-1123-0412-k3f', 'this run'],
+      ['pgconvoy cancel', 'the only one that goes on'],
+    ],
   })
     .argument('[run]', 'id of the run')
     .action(
@@ -23,10 +26,16 @@ export const cancel = (): Command =>
         const { already, stopping, undoneBy } = await cancelRun(session.queues, run, session.steering);
         const said = [
           already === undefined ? `cancelled: ${run}` : `${run} was cancelled before, by ${visible(already)}`,
-          ...(stopping.length > 0 ? [`${plural(stopping.length, 'step')} in work ${stopping.length === 1 ? 'is' : 'are'} being stopped`] : []),
+          ...(stopping.length > 0
+            ? [`${plural(stopping.length, 'step')} in work ${stopping.length === 1 ? 'is' : 'are'} being stopped`]
+            : []),
           ...(undoneBy === undefined ? [] : [`taken back by ${undoneBy}: what must not stay, such as the fence`]),
           `carry it on: pgconvoy resume ${run}`,
         ];
-        return await steered(session, run, said.join('\n'), { already: already ?? null, stopping, undoneBy: undoneBy ?? null });
+        return await steered(session, run, said.join('\n'), {
+          already: already ?? null,
+          stopping,
+          undoneBy: undoneBy ?? null,
+        });
       }),
     );

@@ -8,5 +8,8 @@ export const fix = (): Command =>
     description:
       'Mends on the source what can be mended without a decision: every table gets a replica identity, so that updates and deletes can be replicated. ' +
       'What was changed is recorded and put back by uninstall.',
-    examples: [['pgconvoy fix', 'all databases'], ['pgconvoy plan fix', 'what it would do']],
+    examples: [
+      ['pgconvoy fix', 'all databases'],
+      ['pgconvoy plan fix', 'what it would do'],
+    ],
   });

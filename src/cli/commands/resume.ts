@@ -10,7 +10,10 @@ export const resume = (): Command =>
     name: 'resume',
     summary: 'carry a cancelled run on',
     description: 'Carries a cancelled run on from where it was; nothing that succeeded is done again.',
-    examples: [['pgconvoy resume upgrade-1123-0412-k3f', 'this run'], ['pgconvoy resume', 'the only cancelled one']],
+    examples: [
+      ['pgconvoy resume upgrade-1123-0412-k3f', 'this run'],
+      ['pgconvoy resume', 'the only cancelled one'],
+    ],
   })
     .argument('[run]', 'id of the run')
     .action(

@@ -10,7 +10,10 @@ export const runs = (): Command =>
     name: 'runs',
     summary: 'list the runs of this queue',
     description: 'Lists the runs that the queue knows, newest first, with their state.',
-    examples: [['pgconvoy runs', 'newest first'], ['pgconvoy runs --json', 'for programs']],
+    examples: [
+      ['pgconvoy runs', 'newest first'],
+      ['pgconvoy runs --json', 'for programs'],
+    ],
   }).action(
     action(async (invocation) => {
       const { terminal } = invocation;

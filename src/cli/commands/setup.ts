@@ -8,5 +8,8 @@ export const setup = (): Command =>
     description:
       'Checks everything again, then makes roles, databases and tables on the target and publications on the source. No row is copied yet. ' +
       'Stops before any change where something blocks.',
-    examples: [['pgconvoy setup', 'and follow it'], ['pgconvoy setup --detach', 'and return at once']],
+    examples: [
+      ['pgconvoy setup', 'and follow it'],
+      ['pgconvoy setup --detach', 'and return at once'],
+    ],
   });

@@ -8,5 +8,8 @@ export const start = (): Command =>
     description:
       'Copies all rows of all databases to the target within the budgets of the configuration, builds the indexes afterwards, and keeps both sides equal from then on. ' +
       'Applications go on writing to the source.',
-    examples: [['pgconvoy start', 'and follow it'], ['pgconvoy start --detach', 'and return at once; see pgconvoy status']],
+    examples: [
+      ['pgconvoy start', 'and follow it'],
+      ['pgconvoy start --detach', 'and return at once; see pgconvoy status'],
+    ],
   });

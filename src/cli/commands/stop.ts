@@ -13,5 +13,6 @@ export const stop = (): Command =>
       ['pgconvoy stop --yes', 'in a script'],
       ['pgconvoy stop --databases billing', 'one database first'],
     ],
-    confirm: (databases) => `Switch ${databases} over to the target now? Nobody can write to them on the source afterwards.`,
+    confirm: (databases) =>
+      `Switch ${databases} over to the target now? Nobody can write to them on the source afterwards.`,
   });

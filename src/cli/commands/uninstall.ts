@@ -21,7 +21,10 @@ export const uninstall = (): Command =>
     options: (command) =>
       command
         .option('--open-source', 'also take down the fence of databases already switched over')
-        .option('--drop-target-databases', 'also drop the databases and roles that setup made on the target, unless they were opened'),
+        .option(
+          '--drop-target-databases',
+          'also drop the databases and roles that setup made on the target, unless they were opened',
+        ),
     workflow: (options) => (options.dropTargetDatabases ? 'discard' : 'uninstall'),
     runOptions: (options) => ({ openSource: options.openSource === true }),
     confirm: (databases, options) =>

@@ -3,7 +3,11 @@ import type { RunView } from '../../queue/types.ts';
 import { findingsOf, outagesOf, stepsOf } from '../run-facts.ts';
 
 /** A run as JSON: how it ended, what stands in its way, what was found, and all of it. Keys are only ever added. */
-export function runDocument(view: RunView, code: ExitCode, more: Readonly<Record<string, unknown>> = {}): Record<string, unknown> {
+export function runDocument(
+  view: RunView,
+  code: ExitCode,
+  more: Readonly<Record<string, unknown>> = {},
+): Record<string, unknown> {
   return {
     ok: code === 0,
     code,

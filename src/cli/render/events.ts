@@ -32,7 +32,10 @@ function stepEvents(before: StepView | undefined, after: StepView): string[] {
   const where = after.database === undefined ? after.key : `${visible(after.database)}: ${after.key}`;
   const cause = after.error === undefined ? '' : `: ${visible(after.error.message)}`;
   if (after.state === 'failed' && before?.state !== 'failed') {
-    return [`✗ ${where} failed${cause}`, ...(after.error ? [`  → ${after.error.hint.replaceAll('\n', '\n    ')}`] : [])];
+    return [
+      `✗ ${where} failed${cause}`,
+      ...(after.error ? [`  → ${after.error.hint.replaceAll('\n', '\n    ')}`] : []),
+    ];
   }
   if (after.state === 'delayed' && after.error && after.error.message !== before?.error?.message) {
     return [`! ${where} tries again (attempt ${after.attempts + 1})${cause}`];

@@ -17,7 +17,8 @@ export function renderFindings(findings: readonly Finding[], style: Style, width
     const group = findings.filter((finding) => finding.severity === severity);
     if (group.length === 0) continue;
     const colour = severity === 'block' ? style.red : style.yellow;
-    const title = severity === 'block' ? `${plural(group.length, 'finding')} that block` : plural(group.length, 'warning');
+    const title =
+      severity === 'block' ? `${plural(group.length, 'finding')} that block` : plural(group.length, 'warning');
     lines.push(colour(style.bold(group.length === 1 && severity === 'block' ? '1 finding that blocks' : title)));
     for (const [place, found] of byPlace(group)) {
       lines.push('', style.bold(`  ${place}`));

@@ -3,7 +3,20 @@ import { copyTotals, etaOf, lanesOf } from '../run-facts.ts';
 import type { Lane } from '../run-facts.ts';
 import { inTime } from './problems.ts';
 import type { Style } from './style.ts';
-import { bar, bytes, clip, clipMiddle, duration, integer, padEnd, padStart, percent, plural, visible, widthOf } from './text.ts';
+import {
+  bar,
+  bytes,
+  clip,
+  clipMiddle,
+  duration,
+  integer,
+  padEnd,
+  padStart,
+  percent,
+  plural,
+  visible,
+  widthOf,
+} from './text.ts';
 
 interface StageRendering {
   readonly style: Style;
@@ -26,11 +39,17 @@ export function renderStage(stage: StageView, rendering: StageRendering, room: n
   const limit = Math.min(room, ROWS);
   const [all, shown] =
     stage.kind === 'cluster'
-      ? choose(stage.steps.map((step) => clusterRow(step, rendering)), limit)
+      ? choose(
+          stage.steps.map((step) => clusterRow(step, rendering)),
+          limit,
+        )
       : chooseLanes(lanesOf(stage), limit, rendering);
   const lines = layout(shown, rendering);
   const hidden = all - shown.length;
-  if (hidden > 0) lines.push(rendering.style.dim(`  and ${plural(hidden, stage.kind === 'cluster' ? 'more step' : 'more database')}`));
+  if (hidden > 0)
+    lines.push(
+      rendering.style.dim(`  and ${plural(hidden, stage.kind === 'cluster' ? 'more step' : 'more database')}`),
+    );
   return lines;
 }
 
@@ -42,16 +61,24 @@ const choose = (drawn: readonly LaneRow[], limit: number): [number, readonly Lan
 /** All, where they fit; else those that need an operator's eye. The order among equals never changes, so rows do not jump. */
 function chooseLanes(lanes: readonly Lane[], limit: number, rendering: StageRendering): [number, readonly LaneRow[]] {
   if (lanes.length <= limit) return [lanes.length, lanes.map((lane) => laneRow(lane, rendering))];
-  const busy = (['failed', 'delayed', 'active'] as const).flatMap((state) => lanes.filter((lane) => lane.state === state));
+  const busy = (['failed', 'delayed', 'active'] as const).flatMap((state) =>
+    lanes.filter((lane) => lane.state === state),
+  );
   return [lanes.length, busy.slice(0, Math.max(1, limit - 1)).map((lane) => laneRow(lane, rendering))];
 }
 
 /** Names and steps get what they need, within reason; what is happening gets the rest. No row is wider than the screen. */
 function layout(drawn: readonly LaneRow[], { width, style }: StageRendering): string[] {
   const most = (of: (row: LaneRow) => string) => drawn.reduce((widest, row) => Math.max(widest, widthOf(of(row))), 0);
-  const nameWidth = Math.min(Math.max(10, Math.floor(width * 0.3)), most((row) => row.name));
+  const nameWidth = Math.min(
+    Math.max(10, Math.floor(width * 0.3)),
+    most((row) => row.name),
+  );
   const placeWidth = most((row) => row.place);
-  const stepWidth = Math.min(26, most((row) => row.step));
+  const stepWidth = Math.min(
+    26,
+    most((row) => row.step),
+  );
   return drawn.map((row) => {
     const parts = [padEnd(clipMiddle(row.name, nameWidth), nameWidth)];
     if (placeWidth > 0) parts.push(padStart(row.place, placeWidth));
@@ -75,7 +102,13 @@ function laneRow(lane: Lane, rendering: StageRendering): LaneRow {
 
 function clusterRow(step: StepView, rendering: StageRendering): LaneRow {
   const state = step.state === 'completed' ? 'done' : step.state === 'pending' ? 'waiting' : step.state;
-  return { symbol: symbolOf(state, rendering.style), name: step.key, place: '', step: '', detail: detailOf(step, rendering.now) };
+  return {
+    symbol: symbolOf(state, rendering.style),
+    name: step.key,
+    place: '',
+    step: '',
+    detail: detailOf(step, rendering.now),
+  };
 }
 
 function symbolOf(state: Lane['state'], style: Style): string {

@@ -45,7 +45,8 @@ function lineByLine(terminal: Terminal): LiveView {
         warned.add(warning);
       }
       const now = Date.now();
-      if (lines.length === 0 && view.state === 'running' && now - said >= PROGRESS_EVERY_MS) lines.push(progressLine(view, now));
+      if (lines.length === 0 && view.state === 'running' && now - said >= PROGRESS_EVERY_MS)
+        lines.push(progressLine(view, now));
       if (lines.length === 0) return;
       said = now;
       terminal.note(lines.join('\n'));

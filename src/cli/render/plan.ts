@@ -63,7 +63,9 @@ function renderStage(stage: Stage, plan: Plan, style: Style): string[] {
 
 /** The title says what holds afterwards; of a step taken back, what no longer does. */
 const remark = (step: PlannedStep): string =>
-  step.policy.direction === 'undo' ? `taken back: ${step.title}` : `${step.title}${step.policy.findings === 'block' ? ' (or the run stops here)' : ''}`;
+  step.policy.direction === 'undo'
+    ? `taken back: ${step.title}`
+    : `${step.title}${step.policy.findings === 'block' ? ' (or the run stops here)' : ''}`;
 
 function totals(plan: Plan): string {
   let jobs = 0;

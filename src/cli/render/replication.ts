@@ -3,11 +3,19 @@ import type { Style } from './style.ts';
 import { bytes, clipMiddle, columns, duration, plural, visible, visibleLines, wrap } from './text.ts';
 
 /** What needs an eye comes first. */
-const ORDER = ['down', 'missing', 'disabled', 'copying', 'streaming'] as const satisfies readonly DatabaseReplication['state'][];
+const ORDER = [
+  'down',
+  'missing',
+  'disabled',
+  'copying',
+  'streaming',
+] as const satisfies readonly DatabaseReplication['state'][];
 
 /** How far each database of the target is behind and what that makes the source keep; problems first, with their reason. */
 export function renderReplication({ databases, unreachable }: ReplicationStatus, style: Style, width: number): string {
-  const lines = unreachable.map(({ side, message }) => style.red(`✗ the ${side} cannot be asked: ${visibleLines(message)}`));
+  const lines = unreachable.map(({ side, message }) =>
+    style.red(`✗ the ${side} cannot be asked: ${visibleLines(message)}`),
+  );
   if (databases.length === 0) {
     return [...lines, ...(unreachable.length === 0 ? ['No database is being replicated.'] : [])].join('\n');
   }
@@ -24,7 +32,8 @@ export function renderReplication({ databases, unreachable }: ReplicationStatus,
   for (const [index, database] of sorted.entries()) {
     const bad = database.state === 'down' || database.state === 'missing';
     lines.push(bad ? style.red(rows[index]!) : rows[index]!);
-    if (database.reason !== undefined) lines.push(style.yellow(wrap(visibleLines(database.reason), width - 6, '      ')));
+    if (database.reason !== undefined)
+      lines.push(style.yellow(wrap(visibleLines(database.reason), width - 6, '      ')));
   }
   return lines.join('\n');
 }
@@ -38,6 +47,8 @@ function row({ database, state, tables, lagBytes, lagSeconds, slot }: DatabaseRe
     { right: lagBytes === undefined ? '' : bytes(lagBytes) },
     { right: lagSeconds === undefined ? '' : duration(lagSeconds * 1_000) },
     { right: slot ? bytes(slot.retainedBytes) : '' },
-    slot ? `${slot.active ? 'read' : 'idle'}${slot.walStatus === undefined || slot.walStatus === 'reserved' ? '' : `, ${slot.walStatus}`}` : 'none',
+    slot
+      ? `${slot.active ? 'read' : 'idle'}${slot.walStatus === undefined || slot.walStatus === 'reserved' ? '' : `, ${slot.walStatus}`}`
+      : 'none',
   ];
 }

@@ -47,17 +47,20 @@ export function renderRun(view: RunView, rendering: RunRendering): string {
   return sections.map((section) => section.join('\n')).join('\n\n');
 }
 
-function header(view: RunView, stage: StageView | undefined, { style, now, width, warnings = [] }: RunRendering): string[] {
+function header(
+  view: RunView,
+  stage: StageView | undefined,
+  { style, now, width, warnings = [] }: RunRendering,
+): string[] {
   const elapsed = duration((view.finishedAt ?? now) - (view.startedAt ?? view.createdAt));
   const state = stateColour(view.state, style)(STATES[view.state]);
-  const lines = [
-    `${style.bold(view.id)} · ${state} · ${plural(view.databases.length, 'database')} · ${elapsed}`,
-  ];
+  const lines = [`${style.bold(view.id)} · ${state} · ${plural(view.databases.length, 'database')} · ${elapsed}`];
   if (stage && view.state !== 'completed') {
     const title = stage.kind === 'gate' ? `Approval: ${stage.title}` : stage.title;
     lines.push(clip(`stage ${stage.index + 1} of ${view.stages.length}: ${title}`, width));
   }
-  if (view.error) lines.push(style.red(`✗ ${visibleLines(view.error.message)}`), ...remedyLines(view.error.hint, '  ', style));
+  if (view.error)
+    lines.push(style.red(`✗ ${visibleLines(view.error.message)}`), ...remedyLines(view.error.hint, '  ', style));
   lines.push(...warnings.map((warning) => style.yellow(`! ${warning}`)));
   return lines;
 }
@@ -70,9 +73,15 @@ function footer(view: RunView, stage: StageView | undefined, { style, now, width
   const findings = findingsOf(view);
   if (findings.length > 0) lines.push(`findings: ${findingsSummary(findings)}`);
   if (view.state === 'waiting-approval') {
-    lines.push(style.yellow(`waits for approval: ${stage?.title ?? ''}`), style.cyan(`  → pgconvoy approve ${view.id}`));
+    lines.push(
+      style.yellow(`waits for approval: ${stage?.title ?? ''}`),
+      style.cyan(`  → pgconvoy approve ${view.id}`),
+    );
   }
-  if (view.summary) lines.push(`${plural(view.summary.changed, 'step')} changed something, ${integer(view.summary.unchanged)} already held`);
+  if (view.summary)
+    lines.push(
+      `${plural(view.summary.changed, 'step')} changed something, ${integer(view.summary.unchanged)} already held`,
+    );
   if (view.state === 'cancelled') lines.push(style.cyan(`→ pgconvoy resume ${view.id} carries it on`));
   return lines;
 }

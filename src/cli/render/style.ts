@@ -11,7 +11,8 @@ export interface Style {
 const same = (text: string): string => text;
 export const plain: Style = { bold: same, dim: same, red: same, green: same, yellow: same, cyan: same };
 
-const code = (open: number, close: number) => (text: string) => (text === '' ? '' : `\u001b[${open}m${text}\u001b[${close}m`);
+const code = (open: number, close: number) => (text: string) =>
+  text === '' ? '' : `\u001b[${open}m${text}\u001b[${close}m`;
 export const coloured: Style = {
   bold: code(1, 22),
   dim: code(2, 22),

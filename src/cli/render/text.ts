@@ -93,7 +93,9 @@ export function columns(rows: readonly (readonly Cell[])[]): string[] {
   }
   return rows.map((row) =>
     row
-      .map((cell, index) => (typeof cell === 'string' ? padEnd(cell, widths[index]!) : padStart(cell.right, widths[index]!)))
+      .map((cell, index) =>
+        typeof cell === 'string' ? padEnd(cell, widths[index]!) : padStart(cell.right, widths[index]!),
+      )
       .join('  ')
       .trimEnd(),
   );
@@ -102,7 +104,8 @@ export function columns(rows: readonly (readonly Cell[])[]): string[] {
 const textOf = (cell: Cell): string => (typeof cell === 'string' ? cell : cell.right);
 
 /** `1 database`, `12 databases`. */
-export const plural = (count: number, one: string, many = `${one}s`): string => `${integer(count)} ${count === 1 ? one : many}`;
+export const plural = (count: number, one: string, many = `${one}s`): string =>
+  `${integer(count)} ${count === 1 ? one : many}`;
 
 /** `1,234,567`. */
 export const integer = (value: number): string => Math.round(value).toLocaleString('en-US');

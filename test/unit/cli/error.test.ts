@@ -4,8 +4,14 @@ import { coloured, plain, styleFor } from '../../../src/cli/render/style.ts';
 import { ConfigError, UnreachableError } from '../../../src/errors.ts';
 
 test('an error of ours: message, then what to do, and its exit code', () => {
-  const failure = failureOf(new ConfigError('pgconvoy.yaml:3: unknown key "sorce"', { hint: 'Did you mean "source"?\nSee config.example.yaml.' }));
-  expect(renderFailure(failure, plain, true)).toBe('error: pgconvoy.yaml:3: unknown key "sorce"\n  → Did you mean "source"?\n    See config.example.yaml.');
+  const failure = failureOf(
+    new ConfigError('pgconvoy.yaml:3: unknown key "sorce"', {
+      hint: 'Did you mean "source"?\nSee config.example.yaml.',
+    }),
+  );
+  expect(renderFailure(failure, plain, true)).toBe(
+    'error: pgconvoy.yaml:3: unknown key "sorce"\n  → Did you mean "source"?\n    See config.example.yaml.',
+  );
   expect(failure.code).toBe(2);
   expect(failureOf(new UnreachableError('gone', { hint: 'start it' })).code).toBe(4);
 });

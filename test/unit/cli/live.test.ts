@@ -16,7 +16,14 @@ function streams(isTTY: boolean) {
     return through as unknown as NodeJS.WriteStream;
   };
   const stdin = Object.assign(new PassThrough(), { isTTY }) as unknown as NodeJS.ReadStream;
-  const terminal = new Terminal({ json: false, colour: true, stdin, stdout: stream('out'), stderr: stream('err'), env: { TERM: 'xterm' } });
+  const terminal = new Terminal({
+    json: false,
+    colour: true,
+    stdin,
+    stdout: stream('out'),
+    stderr: stream('err'),
+    env: { TERM: 'xterm' },
+  });
   return { terminal, written };
 }
 

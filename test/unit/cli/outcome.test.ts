@@ -7,9 +7,28 @@ import type { Finding } from '../../../src/engine/finding.ts';
 import type { RunView } from '../../../src/queue/types.ts';
 import { failure, lane, NOW, run, stage } from './views.ts';
 
-const done = (changed: boolean) => [stage(0, { state: 'completed', steps: [...lane('a', { fix: { state: 'completed', changed } }), ...lane('b', { fix: { state: 'completed', changed: false } })] })];
-const summary = (changed: number, unchanged: number, findings: readonly Finding[] = []) => ({ changed, unchanged, findings, durations: [] });
-const finding = (severity: Finding['severity']): Finding => ({ code: 'x', severity, side: 'source', message: 'is so', remedy: 'make it otherwise' });
+const done = (changed: boolean) => [
+  stage(0, {
+    state: 'completed',
+    steps: [
+      ...lane('a', { fix: { state: 'completed', changed } }),
+      ...lane('b', { fix: { state: 'completed', changed: false } }),
+    ],
+  }),
+];
+const summary = (changed: number, unchanged: number, findings: readonly Finding[] = []) => ({
+  changed,
+  unchanged,
+  findings,
+  durations: [],
+});
+const finding = (severity: Finding['severity']): Finding => ({
+  code: 'x',
+  severity,
+  side: 'source',
+  message: 'is so',
+  remedy: 'make it otherwise',
+});
 const outcome = (view: RunView) => renderOutcome(view, plain, 80, NOW);
 const failed = (exitCodes: readonly (1 | 3 | 4)[]) =>
   run({
@@ -17,7 +36,11 @@ const failed = (exitCodes: readonly (1 | 3 | 4)[]) =>
     stages: [
       stage(0, {
         steps: [
-          ...exitCodes.flatMap((code, index) => lane(`bad${index}`, { 'create-slot': { state: 'failed', error: failure(`cause ${index}`, 'repair it', code) } })),
+          ...exitCodes.flatMap((code, index) =>
+            lane(`bad${index}`, {
+              'create-slot': { state: 'failed', error: failure(`cause ${index}`, 'repair it', code) },
+            }),
+          ),
           ...lane('good', { 'create-slot': 'completed' }),
         ],
       }),
@@ -26,19 +49,39 @@ const failed = (exitCodes: readonly (1 | 3 | 4)[]) =>
 
 describe('what a run came to', () => {
   test('done, with what it changed', () => {
-    const view = run({ workflow: 'fix', state: 'completed', stages: done(true), finishedAt: NOW, summary: summary(1, 1) });
+    const view = run({
+      workflow: 'fix',
+      state: 'completed',
+      stages: done(true),
+      finishedAt: NOW,
+      summary: summary(1, 1),
+    });
     expect(outcome(view)).toBe('✓ fix completed in 4m 11s: 2 databases; 1 step changed something, 1 already held');
     expect(exitCodeOf(view)).toBe(0);
   });
 
   test('nothing to change is said', () => {
-    const view = run({ workflow: 'fix', state: 'completed', stages: done(false), finishedAt: NOW, summary: summary(0, 2, [finding('warning')]) });
-    expect(outcome(view)).toBe('✓ fix completed in 4m 11s: 2 databases; nothing to change: 2 steps already hold\n0 block, 1 warning: pgconvoy check shows them');
+    const view = run({
+      workflow: 'fix',
+      state: 'completed',
+      stages: done(false),
+      finishedAt: NOW,
+      summary: summary(0, 2, [finding('warning')]),
+    });
+    expect(outcome(view)).toBe(
+      '✓ fix completed in 4m 11s: 2 databases; nothing to change: 2 steps already hold\n0 block, 1 warning: pgconvoy check shows them',
+    );
   });
 
   test('a check shows its findings and ends with 3 only when one blocks', () => {
     const withOne = (severity: Finding['severity']) =>
-      run({ workflow: 'check', state: 'completed', stages: done(false), finishedAt: NOW, summary: summary(0, 2, [finding(severity)]) });
+      run({
+        workflow: 'check',
+        state: 'completed',
+        stages: done(false),
+        finishedAt: NOW,
+        summary: summary(0, 2, [finding(severity)]),
+      });
     expect(outcome(withOne('block'))).toMatchSnapshot();
     expect(exitCodeOf(withOne('block'))).toBe(3);
     expect(exitCodeOf(withOne('warning'))).toBe(0);
@@ -51,7 +94,17 @@ describe('what a run came to', () => {
   test('what blocked a step is shown in full', () => {
     const view = run({
       state: 'failed-steps',
-      stages: [stage(0, { steps: lane('a', { 'check-database': { state: 'failed', error: failure('is so (and 1 more)', 'make it otherwise', 3), findings: [finding('block'), { ...finding('block'), code: 'y' }] } }) })],
+      stages: [
+        stage(0, {
+          steps: lane('a', {
+            'check-database': {
+              state: 'failed',
+              error: failure('is so (and 1 more)', 'make it otherwise', 3),
+              findings: [finding('block'), { ...finding('block'), code: 'y' }],
+            },
+          }),
+        }),
+      ],
     });
     expect(outcome(view)).toContain('[y]');
     expect(exitCodeOf(view)).toBe(3);
@@ -67,7 +120,11 @@ describe('what a run came to', () => {
     const stages = [stage(0, { kind: 'gate', title: 'Switch over now?', state: 'waiting-approval' })];
     const waiting = run({ state: 'waiting-approval', stages });
     const cancelled = run({ state: 'cancelled', stages, cancel: { by: 'bob@ops2', at: NOW } });
-    const broken = run({ state: 'failed', stages, error: failure('this version has no such workflow', 'start a new run') });
+    const broken = run({
+      state: 'failed',
+      stages,
+      error: failure('this version has no such workflow', 'start a new run'),
+    });
     expect([waiting, cancelled, broken].map(outcome)).toMatchSnapshot();
     expect([waiting, cancelled, broken].map(exitCodeOf)).toEqual([6, 5, 1]);
   });
@@ -78,7 +135,10 @@ describe('when nothing more happens by itself', () => {
     const view = failed([1]);
     expect(isSettled(view)).toBe(true);
     const [only] = view.stages;
-    const busy = { ...view, stages: [{ ...only!, steps: [...only!.steps, ...lane('slow', { 'create-slot': 'active' })] }] };
+    const busy = {
+      ...view,
+      stages: [{ ...only!, steps: [...only!.steps, ...lane('slow', { 'create-slot': 'active' })] }],
+    };
     expect(isSettled(busy)).toBe(false);
   });
 
@@ -91,7 +151,12 @@ describe('when nothing more happens by itself', () => {
 test('the document of a run names its problems with null where there is no database', () => {
   const view = run({
     state: 'failed-steps',
-    stages: [stage(0, { kind: 'cluster', steps: lane(undefined, { 'copy-roles': { state: 'failed', error: failure('no', 'do') } }) })],
+    stages: [
+      stage(0, {
+        kind: 'cluster',
+        steps: lane(undefined, { 'copy-roles': { state: 'failed', error: failure('no', 'do') } }),
+      }),
+    ],
   });
   expect(runDocument(view, 1)).toMatchObject({
     ok: false,
@@ -103,8 +168,11 @@ test('the document of a run names its problems with null where there is no datab
 });
 
 test('a cutover tells its longest write outage', () => {
-  const opened = (database: string, outageMs: number) => lane(database, { 'open-target': { state: 'completed', changed: true, output: { outageMs } } });
-  const stages = [stage(0, { state: 'completed', steps: [...opened('a', 300), ...opened('My "odd" DB', 812), ...opened('c', 400)] })];
+  const opened = (database: string, outageMs: number) =>
+    lane(database, { 'open-target': { state: 'completed', changed: true, output: { outageMs } } });
+  const stages = [
+    stage(0, { state: 'completed', steps: [...opened('a', 300), ...opened('My "odd" DB', 812), ...opened('c', 400)] }),
+  ];
   const view = run({ workflow: 'stop', state: 'completed', stages, finishedAt: NOW, summary: summary(3, 0) });
   expect(outcome(view)).toContain('  write outage: longest 812 ms (My "odd" DB), median 400 ms');
   expect(runDocument(view, 0)['outages']).toEqual([

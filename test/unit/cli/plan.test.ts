@@ -36,7 +36,10 @@ const workflow = defineWorkflow({
 
 test('databases, those left out with the reason, and every stage with its steps', () => {
   const names = ['animals', 'My "odd" DB', 'billing', 'orders', 'shop', 'a_database_with_a_long_name'];
-  const plan = planOf(workflow, names.map((name, index) => ({ oid: 16_384 + index, name })));
+  const plan = planOf(
+    workflow,
+    names.map((name, index) => ({ oid: 16_384 + index, name })),
+  );
   const leftOut = [
     { name: 'template0', reason: 'the template that initdb made; the target has its own' },
     { name: 'test1', reason: 'excluded by "test*"' },

@@ -10,7 +10,12 @@ const at80 = { style: plain, now: NOW, width: 80 };
 
 const copying = run({
   stages: [
-    stage(0, { kind: 'cluster', title: 'The servers are fit', state: 'completed', steps: lane(undefined, { 'check-clusters': 'completed' }) }),
+    stage(0, {
+      kind: 'cluster',
+      title: 'The servers are fit',
+      state: 'completed',
+      steps: lane(undefined, { 'check-clusters': 'completed' }),
+    }),
     stage(1, {
       title: 'Every database is streaming',
       steps: [
@@ -20,12 +25,25 @@ const copying = run({
           'copy-tables': {
             startedAt: NOW - 60_000,
             queue: 'copy',
-            progress: { done: 700 * MB, total: 2100 * MB, unit: 'bytes', rows: 1_234_567, note: 'public."Order Items"' },
+            progress: {
+              done: 700 * MB,
+              total: 2100 * MB,
+              unit: 'bytes',
+              rows: 1_234_567,
+              note: 'public."Order Items"',
+            },
           },
           'build-indexes': 'pending',
         }),
         ...lane('orders', {
-          'create-slot': { state: 'failed', attempts: 5, error: failure('source, database "orders": permission denied for table "select"', 'GRANT SELECT ON ALL TABLES IN SCHEMA public TO pgconvoy_replication;') },
+          'create-slot': {
+            state: 'failed',
+            attempts: 5,
+            error: failure(
+              'source, database "orders": permission denied for table "select"',
+              'GRANT SELECT ON ALL TABLES IN SCHEMA public TO pgconvoy_replication;',
+            ),
+          },
           'copy-tables': 'pending',
           'build-indexes': 'pending',
         }),
@@ -34,13 +52,27 @@ const copying = run({
             state: 'delayed',
             attempts: 2,
             retryAt: NOW + 12_000,
-            error: failure('source, database "billing": pid 4711 (psql) has been writing since 04:12 and holds the slot back', 'Let it end, or: select pg_terminate_backend(4711);'),
+            error: failure(
+              'source, database "billing": pid 4711 (psql) has been writing since 04:12 and holds the slot back',
+              'Let it end, or: select pg_terminate_backend(4711);',
+            ),
           },
           'copy-tables': 'pending',
           'build-indexes': 'pending',
         }),
-        ...lane('archive', { 'create-slot': 'completed', 'copy-tables': { state: 'waiting', queue: 'copy' }, 'build-indexes': 'pending' }),
-        ...lane('zoo', { 'create-slot': 'completed', 'copy-tables': 'completed', 'build-indexes': { startedAt: NOW - 4_000, progress: { done: 3, total: 12, unit: 'objects', note: 'animal_name_idx' } } }),
+        ...lane('archive', {
+          'create-slot': 'completed',
+          'copy-tables': { state: 'waiting', queue: 'copy' },
+          'build-indexes': 'pending',
+        }),
+        ...lane('zoo', {
+          'create-slot': 'completed',
+          'copy-tables': 'completed',
+          'build-indexes': {
+            startedAt: NOW - 4_000,
+            progress: { done: 3, total: 12, unit: 'objects', note: 'animal_name_idx' },
+          },
+        }),
       ],
     }),
     stage(2, { kind: 'gate', title: 'Switch over now?', state: 'pending' }),
@@ -59,7 +91,10 @@ describe('a run on one screen', () => {
   });
 
   test('a warning from outside stands at the top', () => {
-    const text = renderRun(copying, { ...at80, warnings: ['no worker is listening on this queue: start one with pgconvoy worker'] });
+    const text = renderRun(copying, {
+      ...at80,
+      warnings: ['no worker is listening on this queue: start one with pgconvoy worker'],
+    });
     expect(text.split('\n')[2]).toBe('! no worker is listening on this queue: start one with pgconvoy worker');
   });
 
@@ -70,8 +105,21 @@ describe('a run on one screen', () => {
           title: 'Every database is streaming',
           steps: Array.from({ length: 3_000 }, (_, index) => {
             const name = `customer_${String(index).padStart(4, '0')}`;
-            if (index === 1_500) return lane(name, { 'copy-tables': { state: 'failed', error: failure(`target, database "${name}": disk full`, 'Make room.') } });
-            if (index > 1_990 && index < 1_995) return lane(name, { 'copy-tables': { queue: 'copy', startedAt: NOW - 10_000, progress: { done: index, total: 4_000, unit: 'bytes' } } });
+            if (index === 1_500)
+              return lane(name, {
+                'copy-tables': {
+                  state: 'failed',
+                  error: failure(`target, database "${name}": disk full`, 'Make room.'),
+                },
+              });
+            if (index > 1_990 && index < 1_995)
+              return lane(name, {
+                'copy-tables': {
+                  queue: 'copy',
+                  startedAt: NOW - 10_000,
+                  progress: { done: index, total: 4_000, unit: 'bytes' },
+                },
+              });
             return lane(name, { 'copy-tables': index < 1_990 ? 'completed' : 'waiting' });
           }).flat(),
         }),
@@ -89,9 +137,18 @@ describe('a run on one screen', () => {
       stages: [
         stage(0, {
           steps: [
-            ...lane(long, { 'copy-tables': { startedAt: NOW - 9_000, progress: { done: 5, total: 10, unit: 'bytes', rows: 10, note: `public.${long}` } } }),
-            ...lane('数据库'.repeat(8), { 'copy-tables': { state: 'delayed', error: failure('x'.repeat(70), 'wait') } }),
-            ...Array.from({ length: 60 }, (_, index) => lane(`db${index}`, { 'copy-tables': { startedAt: NOW - 1_500 } })).flat(),
+            ...lane(long, {
+              'copy-tables': {
+                startedAt: NOW - 9_000,
+                progress: { done: 5, total: 10, unit: 'bytes', rows: 10, note: `public.${long}` },
+              },
+            }),
+            ...lane('数据库'.repeat(8), {
+              'copy-tables': { state: 'delayed', error: failure('x'.repeat(70), 'wait') },
+            }),
+            ...Array.from({ length: 60 }, (_, index) =>
+              lane(`db${index}`, { 'copy-tables': { startedAt: NOW - 1_500 } }),
+            ).flat(),
           ],
         }),
       ],
@@ -106,7 +163,10 @@ describe('a run on one screen', () => {
   });
 
   test('a name cannot steer the terminal', () => {
-    const text = renderRun(run({ stages: [stage(0, { steps: lane('evil\u001b[2J\nname', { 'copy-tables': 'active' }) })] }), at80);
+    const text = renderRun(
+      run({ stages: [stage(0, { steps: lane('evil\u001b[2J\nname', { 'copy-tables': 'active' }) })] }),
+      at80,
+    );
     expect(text).toContain('evil\\x1b[2J\\nname');
     expect(text).not.toContain('\u001b');
   });
@@ -118,7 +178,11 @@ describe('a run on one screen', () => {
         stage(0, {
           kind: 'cluster',
           title: 'Roles are on the target',
-          steps: lane(undefined, { 'create-replication-role': { state: 'completed', changed: false }, 'copy-roles': { startedAt: NOW - 3_000 }, 'tune-target': 'pending' }),
+          steps: lane(undefined, {
+            'create-replication-role': { state: 'completed', changed: false },
+            'copy-roles': { startedAt: NOW - 3_000 },
+            'tune-target': 'pending',
+          }),
         }),
       ],
     });
@@ -139,7 +203,15 @@ describe('a run on one screen', () => {
       stages: [
         stage(0, {
           steps: ['a1', 'b1', 'c1', 'd1'].flatMap((name) =>
-            lane(name, { 'create-slot': { state: 'failed', error: failure(`source, database "${name}": all replication slots are in use`, 'max_replication_slots = 40, then restart') } }),
+            lane(name, {
+              'create-slot': {
+                state: 'failed',
+                error: failure(
+                  `source, database "${name}": all replication slots are in use`,
+                  'max_replication_slots = 40, then restart',
+                ),
+              },
+            }),
           ),
         }),
       ],
@@ -151,7 +223,9 @@ describe('a run on one screen', () => {
 
 test('the line that carries a database on is one that a shell reads back', () => {
   const view = run({
-    stages: [stage(0, { steps: lane(`it's "odd" $(x)`, { 'create-slot': { state: 'failed', error: failure('no', 'do') } }) })],
+    stages: [
+      stage(0, { steps: lane(`it's "odd" $(x)`, { 'create-slot': { state: 'failed', error: failure('no', 'do') } }) }),
+    ],
     state: 'failed-steps',
   });
   expect(renderRun(view, at80)).toContain(`pgconvoy retry ${view.id} --database 'it'\\''s "odd" $(x)'`);

@@ -1,5 +1,17 @@
 import { describe, expect, test } from 'vitest';
-import { bar, bytes, clip, clipMiddle, columns, duration, percent, plural, visible, widthOf, wrap } from '../../../src/cli/render/text.ts';
+import {
+  bar,
+  bytes,
+  clip,
+  clipMiddle,
+  columns,
+  duration,
+  percent,
+  plural,
+  visible,
+  widthOf,
+  wrap,
+} from '../../../src/cli/render/text.ts';
 
 describe('widths', () => {
   test.each([
@@ -23,7 +35,12 @@ describe('widths', () => {
   });
 
   test('columns line up, whatever is in them', () => {
-    expect(columns([['数据', { right: '1' }, 'x'], ['a', { right: '100' }, '']])).toEqual(['数据    1  x', 'a     100']);
+    expect(
+      columns([
+        ['数据', { right: '1' }, 'x'],
+        ['a', { right: '100' }, ''],
+      ]),
+    ).toEqual(['数据    1  x', 'a     100']);
   });
 });
 

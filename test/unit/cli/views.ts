@@ -21,7 +21,10 @@ export function step(part: Partial<StepView> & Pick<StepView, 'key' | 'state'>):
 }
 
 /** A lane from the states of its steps, in order: `{ 'create-slot': 'completed', 'copy-tables': 'active' }`. */
-export function lane(database: string | undefined, states: Readonly<Record<string, StepView['state'] | Partial<StepView>>>): StepView[] {
+export function lane(
+  database: string | undefined,
+  states: Readonly<Record<string, StepView['state'] | Partial<StepView>>>,
+): StepView[] {
   return Object.entries(states).map(([key, state]) =>
     step({ key, database, ...(typeof state === 'string' ? { state } : { state: 'active', ...state }) }),
   );
@@ -57,4 +60,9 @@ export function run(part: Partial<RunView> & Pick<RunView, 'stages'>): RunView {
   };
 }
 
-export const failure = (message: string, hint: string, exitCode: 1 | 3 | 4 = 1) => ({ name: 'PgconvoyError', message, hint, exitCode });
+export const failure = (message: string, hint: string, exitCode: 1 | 3 | 4 = 1) => ({
+  name: 'PgconvoyError',
+  message,
+  hint,
+  exitCode,
+});
