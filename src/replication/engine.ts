@@ -7,7 +7,7 @@ export interface TableName {
 }
 
 /** Where one table is on its way. */
-export interface TableState extends TableName {
+interface TableState extends TableName {
   readonly state: 'waiting' | 'copying' | 'catching-up' | 'streaming';
   /** How much of a table in the state `copying` has arrived. */
   readonly bytes: number;

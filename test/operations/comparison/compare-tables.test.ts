@@ -30,9 +30,21 @@ describe.each([
 
   test('the same rows are the same, in whatever order and whatever order of columns', async () => {
     const database = await pair.database('My "odd" DB', SCHEMA, ['source', 'target']);
-    await pair.query('source', database, ROWS + 'create table turned (a int, b text); insert into turned values (1, $$x$$)');
-    await pair.query('target', database, ROWS + 'create table turned (b text, a int); insert into turned values ($$x$$, 1)');
-    await pair.query('target', database, `update "Order Items" set note = note where "select" < 500; insert into cache values (1)`);
+    await pair.query(
+      'source',
+      database,
+      ROWS + 'create table turned (a int, b text); insert into turned values (1, $$x$$)',
+    );
+    await pair.query(
+      'target',
+      database,
+      ROWS + 'create table turned (b text, a int); insert into turned values ($$x$$, 1)',
+    );
+    await pair.query(
+      'target',
+      database,
+      `update "Order Items" set note = note where "select" < 500; insert into cache values (1)`,
+    );
     const { output, changed } = await runOperation(compareTables, pair.context(database));
     expect({ output, changed }).toEqual({ output: { method: 'checksum', tables: 5, rows: 1005 }, changed: false });
   });
@@ -41,9 +53,18 @@ describe.each([
     const database = await pair.database('differing', SCHEMA, ['source', 'target']);
     for (const side of ['source', 'target'] as const) await pair.query(side, database, ROWS);
     const changes = [
-      { change: `update "Order Items" set price = price + 0.001 where "select" = 500`, found: '"public"."Order Items": 1000 rows on both, but not the same' },
-      { change: `delete from keyless where ctid = (select min(ctid) from keyless)`, found: '"public"."keyless": 3 rows on the source, 2 on the target' },
-      { change: `update "parted, north" set id = null`, found: '"public"."parted, north": 1 rows on both, but not the same' },
+      {
+        change: `update "Order Items" set price = price + 0.001 where "select" = 500`,
+        found: '"public"."Order Items": 1000 rows on both, but not the same',
+      },
+      {
+        change: `delete from keyless where ctid = (select min(ctid) from keyless)`,
+        found: '"public"."keyless": 3 rows on the source, 2 on the target',
+      },
+      {
+        change: `update "parted, north" set id = null`,
+        found: '"public"."parted, north": 1 rows on both, but not the same',
+      },
     ];
     for (const { change } of changes) await pair.query('target', database, change);
     const comparison = runOperation(compareTables, pair.context(database));
@@ -52,7 +73,8 @@ describe.each([
       hint: expect.stringContaining('pgconvoy cancel'),
       disposition: 'give-up',
     });
-    for (const { found } of changes) await expect(comparison).rejects.toMatchObject({ message: expect.stringContaining(found) });
+    for (const { found } of changes)
+      await expect(comparison).rejects.toMatchObject({ message: expect.stringContaining(found) });
   });
 });
 
@@ -61,18 +83,31 @@ describe('from 15 to 18', () => {
     await using counting = await TestPair.open({ settings: { comparison: 'count' } });
     const database = await counting.database('counted', SCHEMA, ['source', 'target']);
     await counting.query('source', database, ROWS);
-    await expect(runOperation(compareTables, counting.context(database))).rejects.toThrow(/1000 rows on the source, 0 on the target/);
+    await expect(runOperation(compareTables, counting.context(database))).rejects.toThrow(
+      /1000 rows on the source, 0 on the target/,
+    );
     await counting.query('target', database, `${ROWS} update keyless set b = 'other'`);
-    expect((await runOperation(compareTables, counting.context(database))).output).toEqual({ method: 'count', tables: 4, rows: 1004 });
+    expect((await runOperation(compareTables, counting.context(database))).output).toEqual({
+      method: 'count',
+      tables: 4,
+      rows: 1004,
+    });
 
     await using blind = await TestPair.open({ settings: { comparison: 'none' } });
     const other = await blind.database('blind', 'create table t (id int)');
-    expect((await runOperation(compareTables, blind.context(other))).output).toEqual({ method: 'none', tables: 0, rows: 0 });
+    expect((await runOperation(compareTables, blind.context(other))).output).toEqual({
+      method: 'none',
+      tables: 0,
+      rows: 0,
+    });
   });
 
   test('what the target lacks is a difference, not an error of SQL', async () => {
     await using pair = await TestPair.open();
-    const database = await pair.database('lacking', 'create table t (id int); create table gone (id int)', ['source', 'target']);
+    const database = await pair.database('lacking', 'create table t (id int); create table gone (id int)', [
+      'source',
+      'target',
+    ]);
     await pair.query('source', database, 'alter table t add "new one" int');
     await pair.query('target', database, 'drop table gone');
     const comparison = runOperation(compareTables, pair.context(database));
@@ -82,14 +117,17 @@ describe('from 15 to 18', () => {
 
   test('hundreds of tables, killed in the middle and looked at again', async () => {
     await using pair = await TestPair.open();
-    const many = Array.from({ length: 300 }, (_, n) => `create table t${n} as select n from generate_series(1, ${n}) n;`).join('');
+    const many = Array.from(
+      { length: 300 },
+      (_, n) => `create table t${n} as select n from generate_series(1, ${n}) n;`,
+    ).join('');
     const database = await pair.database('many', many, ['source', 'target']);
     for (const delay of [5, 30]) {
       const controller = new AbortController();
       setTimeout(() => controller.abort(new Error('killed by the test')), delay);
-      await expect(
-        runOperation(compareTables, pair.context(database, { signal: controller.signal })),
-      ).rejects.toThrow('killed by the test');
+      await expect(runOperation(compareTables, pair.context(database, { signal: controller.signal }))).rejects.toThrow(
+        'killed by the test',
+      );
     }
     expect((await runOperation(compareTables, pair.context(database))).output).toEqual({
       method: 'checksum',

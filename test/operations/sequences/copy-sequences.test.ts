@@ -50,7 +50,13 @@ describe.each([
     const [onTarget] = await pair.query('target', database, NEXT);
     // Never mind that the target's read just now moved them: the source's next values must be the same.
     expect(onTarget).toEqual((await pair.query('source', database, NEXT))[0]);
-    expect(onTarget).toMatchObject({ never_called: '7', called: '42', set_not_called: '500', descending: '-16', bounded: '12' });
+    expect(onTarget).toMatchObject({
+      never_called: '7',
+      called: '42',
+      set_not_called: '500',
+      descending: '-16',
+      bounded: '12',
+    });
   });
 
   test('killed in the middle, it converges', async () => {
