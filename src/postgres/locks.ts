@@ -68,3 +68,32 @@ export function describeLockHolder(holder: LockHolder): string {
   const application = holder.application === '' ? '' : `, ${holder.application}`;
   return `${who} (user "${holder.user}"${application}, for ${Math.round(holder.seconds)} s) holds ${holder.mode} on ${holder.schema}.${holder.table}`;
 }
+
+const Blocker = z.object({
+  /** 0 for a prepared transaction. */
+  pid: z.number(),
+  user: z.string(),
+  application: z.string(),
+  seconds: z.number(),
+});
+export type Blocker = z.output<typeof Blocker>;
+
+/**
+ * Whom a session waits for right now; ask from another one.
+ * @see https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-SESSION
+ */
+export const blockersOf = (database: Database, pid: number): Promise<Blocker[]> =>
+  database.many(
+    Blocker,
+    sql`select b.pid, coalesce(a.usename, '')::text as user, coalesce(a.application_name, '') as application,
+               coalesce(extract(epoch from clock_timestamp() - a.xact_start), 0)::float8 as seconds
+          from unnest(pg_blocking_pids(${pid}::int)) as b (pid)
+          left join pg_stat_activity a on a.pid = b.pid
+         order by seconds desc, b.pid`,
+  );
+
+/** `pid 4711 (user "app", psql, for 12 s)`. */
+export function describeBlocker({ pid, user, application, seconds }: Blocker): string {
+  if (pid === 0) return 'a prepared transaction';
+  return `pid ${pid} (user "${user}"${application === '' ? '' : `, ${application}`}, for ${Math.round(seconds)} s)`;
+}

@@ -4,6 +4,8 @@ import { PgconvoyError } from '../../errors.ts';
 import type { Database } from '../../postgres/database.ts';
 import { DUMP_SESSION } from '../../postgres/dump.ts';
 import { DatabaseError } from '../../postgres/errors.ts';
+import { blockersOf, describeBlocker } from '../../postgres/locks.ts';
+import type { Blocker } from '../../postgres/locks.ts';
 import { sql } from '../../postgres/sql.ts';
 import { doneStatement } from './restore-journal.ts';
 import type { PlannedEntry } from './restore-journal.ts';
@@ -14,6 +16,8 @@ const AT_ONCE = 100;
 const LOCKED = new Set(['55P03', '40P01']);
 /** Time between two attempts to get a lock, milliseconds. */
 const PAUSE_MS = 200;
+/** How long after the begin of an attempt it is asked whom it waits for: less than the lock timeout. */
+const ASK_MS = 250;
 /** In an error message. */
 const SHOWN = 20;
 
@@ -38,13 +42,23 @@ export interface RestoreOptions {
 
 /** A session of its own to restore a dump in, prepared as the dump expects. Close it. */
 export class RestoreSession {
+  readonly #target: Database;
   readonly #session: Database;
+  readonly #pid: number;
   readonly #tablespaces: ReadonlySet<string>;
   readonly #options: RestoreOptions;
   readonly failures: Failure[] = [];
 
-  private constructor(session: Database, tablespaces: ReadonlySet<string>, options: RestoreOptions) {
+  private constructor(
+    target: Database,
+    session: Database,
+    pid: number,
+    tablespaces: ReadonlySet<string>,
+    options: RestoreOptions,
+  ) {
+    this.#target = target;
     this.#session = session;
+    this.#pid = pid;
     this.#tablespaces = tablespaces;
     this.#options = options;
   }
@@ -53,10 +67,10 @@ export class RestoreSession {
     const session = target.fork();
     await session.script(DUMP_SESSION);
     const rows = await session.many(
-      z.object({ spcname: z.string() }),
-      sql`select spcname from pg_catalog.pg_tablespace`,
+      z.object({ spcname: z.string(), pid: z.number() }),
+      sql`select spcname, pg_catalog.pg_backend_pid() as pid from pg_catalog.pg_tablespace`,
     );
-    return new RestoreSession(session, new Set(rows.map((row) => row.spcname)), options);
+    return new RestoreSession(target, session, rows[0]!.pid, new Set(rows.map((row) => row.spcname)), options);
   }
 
   close(): Promise<void> {
@@ -111,6 +125,8 @@ export class RestoreSession {
     const text = `${entries.map((each) => this.#textOf(each)).join('\n')}\n${doneStatement(entries)}`;
     const deadline = Date.now() + (this.#options.lockDeadlineMs ?? 0);
     for (;;) {
+      const asking = new AbortController();
+      const blockers = this.#blockers(asking.signal);
       try {
         await this.#session.script(text);
         return undefined;
@@ -122,9 +138,21 @@ export class RestoreSession {
         }
         // Others of the batch need not wait for the one that is locked.
         if (entries.length > 1) return error;
-        if (Date.now() > deadline) throw error;
+        if (Date.now() > deadline) throw waitsFor(error, entries[0]!, await blockers);
         await sleep(PAUSE_MS);
+      } finally {
+        asking.abort();
       }
+    }
+  }
+
+  /** Whom the statement under way waits for; nobody when it has ended before that is asked. */
+  async #blockers(signal: AbortSignal): Promise<readonly Blocker[]> {
+    try {
+      await sleep(ASK_MS, undefined, { signal });
+      return await blockersOf(this.#target, this.#pid);
+    } catch {
+      return [];
     }
   }
 
@@ -138,6 +166,20 @@ export class RestoreSession {
       entry.sql,
     ].join('\n');
   }
+}
+
+/** The error for a lock that was not had in time: names who holds it. */
+function waitsFor(error: DatabaseError, entry: PlannedEntry, blockers: readonly Blocker[]): DatabaseError {
+  const [first] = blockers;
+  const named = first ? blockers.slice(0, 5).map(describeBlocker).join('; ') : 'its holder has just gone';
+  return new DatabaseError(`${error.message}: ${describeEntry(entry)} waits for ${named}`, {
+    hint: first?.pid
+      ? `Let it end, or on the target: SELECT pg_terminate_backend(${first.pid}); then retry the step.`
+      : 'Let it end, then retry the step.',
+    disposition: 'wait',
+    sqlstate: error.sqlstate,
+    cause: error,
+  });
 }
 
 /** Resources, shutdown: no fault of an object. A library that is not there (58P01) is one. */
