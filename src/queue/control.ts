@@ -10,7 +10,9 @@ import { gateId, progressOf, setBudgets } from './queues.ts';
 import type { Queues, RunData } from './queues.ts';
 import { placesOf, readRun } from './read-run.ts';
 import { stagesOfRun } from './run-plan.ts';
-import { activeRuns, addRun, refuseConflicts, runData, runJob, withRunsLocked } from './runs.ts';
+import { refuseConflicts } from './conflicts.ts';
+import { activeRuns, runJob } from './run-job.ts';
+import { addRun, runData, withRunsLocked } from './runs.ts';
 import type { RunSummary, RunView, StepName } from './types.ts';
 
 /** What the commands that steer runs need beside the queues. */
@@ -183,8 +185,7 @@ export async function retrySteps(
     requireMatch(run, filter);
     if (run.state === 'completed') return { retried: [], restored: [], run: false };
     await setBudgets(queues, steering.budgets);
-    if (run.state !== 'failed') return tryAgain(queues, id, steering, filter);
-    // A failed run holds its databases no longer.
+    // A run that has failed, or that its checks hold up, may have lost its databases to another one.
     return withRunsLocked(queues, async () => {
       await refuseConflicts(queues, (await runJob(queues, id)).data, id);
       return tryAgain(queues, id, steering, filter);

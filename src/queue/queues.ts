@@ -21,8 +21,8 @@ export interface RunData {
   readonly undoes?: string;
   /** Of the steps: another version of pgconvoy whose workflow differs refuses to go on with this run. */
   readonly fingerprint: string;
-  /** False when the workflow only looks: then it gets in nobody's way. */
-  readonly changes: boolean;
+  /** The first stage that changes anything; null when the workflow only looks: then it gets in nobody's way. */
+  readonly changesFrom: number | null;
   readonly databases: readonly SelectedDatabase[];
   readonly options: Readonly<Record<string, boolean>>;
   readonly by: string;

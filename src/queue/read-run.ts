@@ -6,7 +6,7 @@ import { finishOf, readFacts, readJobs, replies } from './job-state.ts';
 import type { JobFields, RunFacts } from './job-state.ts';
 import { gateId, lanesOf, stepId } from './queues.ts';
 import type { Queues, RunData, RunProgress, StageOutline } from './queues.ts';
-import { runJob } from './runs.ts';
+import { runJob } from './run-job.ts';
 import { errorFromText } from './step-error.ts';
 import type { StepRecordData } from './step-record.ts';
 import type {

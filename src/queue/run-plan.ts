@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { stagesOf } from '../engine/plan.ts';
-import type { Stage } from '../engine/plan.ts';
+import type { PlannedStep, Stage } from '../engine/plan.ts';
 import type { Row, Workflow } from '../engine/workflow.ts';
 import { PgconvoyError } from '../errors.ts';
 import type { RunData, StageOutline } from './queues.ts';
@@ -32,9 +32,17 @@ export const outlineOf = (stages: readonly Stage[]): readonly StageOutline[] =>
         : stage.steps.map(({ key, operation, title, queue }) => ({ key, operation, title, queue })),
   }));
 
-/** Whether any row changes anything: a workflow of preflight checks alone gets in nobody's way. */
-export const changesSomething = (rows: readonly Row[]): boolean =>
-  rows.some((row) => 'operation' in row && (row.policy.direction === 'undo' || row.operation.apply !== undefined));
+const changes = (step: PlannedStep, rows: readonly Row[]): boolean =>
+  step.policy.direction === 'undo' ||
+  rows.some((row) => 'operation' in row && row.operation.name === step.operation && row.operation.apply !== undefined);
+
+/** Index of the first stage that changes anything, or null: a workflow of preflight checks alone. */
+export function firstChange(rows: readonly Row[]): number | null {
+  const index = stagesOf(rows).findIndex(
+    (stage) => stage.kind !== 'gate' && stage.steps.some((step) => changes(step, rows)),
+  );
+  return index < 0 ? null : index;
+}
 
 /**
  * The stages of a run, built again from the workflow of this version.

@@ -9,7 +9,7 @@ import { lastIdsOf, progressOf } from './queues.ts';
 import type { Queues, RunData, RunProgress, StageOutline } from './queues.ts';
 import { readSummary } from './read-run.ts';
 import { stagesOfRun } from './run-plan.ts';
-import { activeRuns } from './runs.ts';
+import { activeRuns } from './run-job.ts';
 import { redactedError } from './redact.ts';
 import { Cancelled, failureText, PredecessorMissing, stepErrorOf } from './step-error.ts';
 import type { Approval, RunSummary } from './types.ts';

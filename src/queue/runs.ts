@@ -1,16 +1,15 @@
 import { randomInt, randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Job } from 'bullmq';
 import type { Config } from '../config/schema.ts';
 import { stagesOf } from '../engine/plan.ts';
 import type { SelectedDatabase } from '../engine/plan.ts';
 import type { Workflow } from '../engine/workflow.ts';
-import { ExitCode, PgconvoyError } from '../errors.ts';
-import { readControls } from './control-record.ts';
+import { PgconvoyError } from '../errors.ts';
+import { refuseConflicts } from './conflicts.ts';
 import { reach } from './connection.ts';
-import { jobOptions, runOf, setBudgets, STEP_QUEUES } from './queues.ts';
+import { jobOptions, setBudgets } from './queues.ts';
 import type { Queues, RunData } from './queues.ts';
-import { changesSomething, fingerprintOf, outlineOf, rowsOf } from './run-plan.ts';
+import { firstChange, fingerprintOf, outlineOf, rowsOf } from './run-plan.ts';
 
 export interface RunRequest {
   readonly workflow: Workflow;
@@ -49,7 +48,7 @@ export function runData(request: Omit<RunRequest, 'budgets'>, part: RunData['par
     part,
     ...(undoes === undefined ? {} : { undoes }),
     fingerprint: fingerprintOf(stages),
-    changes: changesSomething(rows),
+    changesFrom: firstChange(rows),
     databases: request.databases.map(({ oid, name }) => ({ oid, name })),
     options: request.options,
     by: request.by,
@@ -83,57 +82,6 @@ async function freeId(queues: Queues, workflow: string): Promise<string> {
   }
 }
 
-/** States of a run's job in which its steps may still run. */
-const UNFINISHED = ['active', 'wait', 'prioritized', 'delayed', 'waiting-children'] as const;
-
-/**
- * Two runs that change the same database would undo each other's assumptions.
- * @param except the run that asks for itself (it is resumed, or retried after it failed)
- * @throws PgconvoyError naming the other run and what to do
- */
-export async function refuseConflicts(queues: Queues, data: RunData, except: string | undefined): Promise<void> {
-  if (!data.changes) return;
-  const wanted = new Set(data.databases.map((database) => database.oid));
-  const jobs: Job<RunData>[] = (await queues.run.getJobs([...UNFINISHED])).filter(
-    (job) => job?.id !== undefined && job.id !== except,
-  );
-  const others = jobs.filter(
-    (job) => job.data.changes && job.data.databases.some((database) => wanted.has(database.oid)),
-  );
-  const controls = await readControls(
-    queues,
-    others.map((job) => job.id!),
-  );
-  const active = others.length > 0 ? await activeRuns(queues) : new Set<string>();
-  for (const job of others) {
-    const cancel = controls.get(job.id!)?.cancel;
-    if (cancel && !active.has(job.id!)) continue;
-    const shared = job.data.databases
-      .filter((database) => wanted.has(database.oid))
-      .map((database) => `"${database.name}"`);
-    const named =
-      shared.length > 3 ? `${shared.slice(0, 3).join(', ')} and ${shared.length - 3} more` : shared.join(', ');
-    throw new PgconvoyError(
-      cancel
-        ? `Run ${job.id} (${job.data.workflow}) is cancelled, but a step of it is still stopping; it works on the same databases: ${named}.`
-        : `Run ${job.id} (${job.data.workflow}, started by ${job.data.by}) is not finished and works on the same databases: ${named}.`,
-      {
-        hint: cancel
-          ? `Try again in a moment; pgconvoy status ${job.id} shows the step.`
-          : `See it with pgconvoy status ${job.id}; wait for its end, or give it up with pgconvoy cancel ${job.id}.`,
-        exitCode: ExitCode.usage,
-      },
-    );
-  }
-}
-
-/** Runs of which a worker has a step, or the run's own job, in its hands right now. */
-export async function activeRuns(queues: Queues): Promise<ReadonlySet<string>> {
-  const names = [...STEP_QUEUES, 'run'] as const;
-  const lists = await Promise.all(names.map((name) => queues.redis.lrange(queues[name].toKey('active'), 0, -1)));
-  return new Set(lists.flatMap((ids, index) => (names[index] === 'run' ? ids : ids.map(runOf))));
-}
-
 /** One at a time over all machines: looking for a conflict and adding the run must not be interleaved. */
 export async function withRunsLocked<T>(queues: Queues, body: () => Promise<T>): Promise<T> {
   const key = `${queues.prefix}:enqueue-lock`;
@@ -154,19 +102,4 @@ export async function withRunsLocked<T>(queues: Queues, body: () => Promise<T>):
     const release = 'if redis.call("GET", KEYS[1]) == ARGV[1] then return redis.call("DEL", KEYS[1]) end return 0';
     await queues.redis.eval(release, 1, key, token);
   }
-}
-
-/**
- * The job of a run.
- * @throws PgconvoyError when there is none of that name.
- */
-export async function runJob(queues: Queues, id: string): Promise<Job<RunData>> {
-  const job = id.includes(':') ? undefined : ((await queues.run.getJob(id)) as Job<RunData> | undefined);
-  if (!job) {
-    throw new PgconvoyError(`There is no run "${id}" in the queue at ${queues.address}.`, {
-      hint: 'pgconvoy runs lists them.',
-      exitCode: ExitCode.usage,
-    });
-  }
-  return job;
 }

@@ -9,7 +9,7 @@ import { readCancel } from './control-record.ts';
 import { redactedError } from './redact.ts';
 import type { Queues, StepData } from './queues.ts';
 import { stagesOfRun } from './run-plan.ts';
-import { runJob } from './runs.ts';
+import { runJob } from './run-job.ts';
 import { Cancelled, failureText, PredecessorMissing, stepErrorOf } from './step-error.ts';
 import { StepRecord } from './step-record.ts';
 import type { Execute, StepExecution } from './types.ts';

@@ -283,6 +283,29 @@ test('a second run that changes one of the same databases is refused by name; on
   await world.start(flow, [b!]);
 });
 
+test('a run that its checks hold up before it changed anything is in nobody\'s way, and must ask before it goes on', async () => {
+  await using world = await openWorld();
+  const finding = { code: 'no-key', severity: 'block', side: 'source', message: 'No key.', remedy: 'Add one.' } as const;
+  let mended = false;
+  const check = world.preflight('check-identity', () => (mended ? [] : [finding]));
+  const held = world.workflow([
+    eachDatabase(check, {}, { findings: 'block' }),
+    barrier('Nothing blocks'),
+    eachDatabase(world.operation('setup')),
+  ]);
+  const fix = { ...world.workflow([eachDatabase(world.operation('fix'))]), name: 'fix' };
+  await world.work([held, fix]);
+  const first = await world.start(held, databases('a'));
+  await world.until(first, 'failed-steps');
+  world.on('fix', () => new Promise((resolve) => setTimeout(resolve, 500)));
+  const second = await world.start(fix, databases('a'));
+  await expect(world.retry(first, held)).rejects.toThrow(`Run ${second} (fix`);
+  await world.until(second, 'completed');
+  mended = true;
+  await world.retry(first, held);
+  await world.until(first, 'completed');
+});
+
 test('approving says what it cannot approve; a gate promoted by somebody else stays shut', async () => {
   await using world = await openWorld();
   const flow = world.workflow([
