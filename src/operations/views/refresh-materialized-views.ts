@@ -52,7 +52,11 @@ export const refreshMaterializedViews = defineOperation({
     for (const [done, { schema, name }] of views.entries()) {
       signal.throwIfAborted();
       progress({ done, total: views.length, unit: 'objects', note: `${schema}.${name}` });
-      await target.run(sql`refresh materialized view ${id(schema, name)}`);
+      // Together, so that no view is left with rows and without statistics.
+      await target.transaction(async () => {
+        await target.run(sql`refresh materialized view ${id(schema, name)}`);
+        await target.run(sql`analyze ${id(schema, name)}`);
+      });
     }
   },
 

@@ -44,6 +44,12 @@ test('keeps the contract, in the order in which the views read from each other',
     `select relispopulated from pg_class where relname = 'never_filled'`,
   );
   expect(never).toEqual({ relispopulated: false });
+  const blind = await pair.query(
+    'target',
+    database,
+    `select relname from pg_class where relkind = 'm' and relispopulated and reltuples < 1`,
+  );
+  expect(blind, 'each has statistics').toEqual([]);
 });
 
 test('after another fence, full views are stale and are refreshed again', async () => {
