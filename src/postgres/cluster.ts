@@ -74,8 +74,8 @@ export class Cluster {
 
   /** With sslmode `prefer`, a server that has or wants no TLS is asked again without, as libpq does. */
   async #open(database: string, applicationName: string): Promise<pg.Client> {
-    const dial = async () => {
-      const client = newClient(this.#reachable, database, applicationName);
+    const dial = async (address: ServerAddress) => {
+      const client = newClient(address, database, applicationName);
       try {
         await client.connect();
         client.once('end', () => {
@@ -88,18 +88,16 @@ export class Cluster {
         throw error;
       }
     };
+    // Its own, since another session may find out meanwhile that there is no TLS.
+    const address = this.#reachable;
     try {
-      return await dial();
+      return await dial(address);
     } catch (error) {
-      if (this.#reachable.sslmode !== 'prefer' || this.#reachable.ssl === false || !refusesTls(error)) throw error;
-      const encrypted = this.#reachable;
-      this.#reachable = { ...encrypted, ssl: false };
-      try {
-        return await dial();
-      } catch (plainError) {
-        this.#reachable = encrypted;
-        throw plainError;
-      }
+      if (address.sslmode !== 'prefer' || address.ssl === false || !refusesTls(error)) throw error;
+      const plain = { ...address, ssl: false } as const;
+      const client = await dial(plain);
+      this.#reachable = plain;
+      return client;
     }
   }
 

@@ -145,9 +145,9 @@ describe('with a worker', () => {
     expect(blocked.stdout).toContain('✗ zoo: check-database failed');
     expect(blocked.stdout).toContain(`→ then: pgconvoy retry ${run!.id} --database zoo`);
     expect(blocked.stdout).toContain('1 step failed in 1 database; 1 other database went as far as possible');
-    expect((await program.run('fix')).stderr).toContain(`give it up with pgconvoy cancel ${run!.id}`);
 
-    await onServer(source, 'zoo', 'alter table fish replica identity full');
+    // The remedy is a run of its own, and the one that is held up before any change does not stand in its way.
+    expect((await program.run('fix')).code).toBe(0);
     const retried = await program.json('retry');
     expect(retried.document).toMatchObject({
       ok: true,

@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest';
+import { Cluster } from '../../src/postgres/cluster.ts';
 import type { ServerAddress } from '../../src/postgres/connection.ts';
 import { closeClusters, openClusters } from '../../src/runtime/clusters.ts';
 import { meetServers } from '../../src/runtime/preflight-servers.ts';
@@ -114,5 +115,17 @@ describe('meetServers', () => {
   test('prefer takes a server without TLS', async () => {
     const met = await meet(older, newer, { address: { ssl: { rejectUnauthorized: false }, sslmode: 'prefer' } });
     expect(met.warnings).toEqual([]);
+  });
+
+  test('prefer: sessions that begin at the same time each find out for themselves', async () => {
+    const { source: address } = loadedFor(older, newer).addresses;
+    const cluster = new Cluster('source', { ...address, ssl: { rejectUnauthorized: false }, sslmode: 'prefer' }, 'postgres');
+    try {
+      const clients = await Promise.all(Array.from({ length: 6 }, () => cluster.connect('postgres', 'test')));
+      for (const client of clients) cluster.keep('postgres', client);
+      expect(clients).toHaveLength(6);
+    } finally {
+      await cluster.close();
+    }
   });
 });

@@ -17,7 +17,7 @@ export function renderOutcome(view: RunView, style: Style, width: number, now: n
         '',
         `${style.red(`${view.id}: ${standstill(view)}`)}`,
         `  try all failed steps again: ${style.cyan(`pgconvoy retry ${view.id}`)}`,
-        `  or give it up, so that another run (such as fix) can begin: ${style.cyan(`pgconvoy cancel ${view.id}`)}`,
+        `  or give it up: ${style.cyan(`pgconvoy cancel ${view.id}`)}`,
       ].join('\n');
     case 'failed':
       return [
