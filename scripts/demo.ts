@@ -97,6 +97,9 @@ async function upgrade(world: World, commands: Commands, databases: readonly Wor
   line('every application writes on the target now');
   const measured = outagesIn(await commands.latest('upgrade'));
 
+  heading('The same once more: nothing is left to do');
+  await commands.run(['upgrade', '--yes'], 0);
+
   heading('Take pgconvoy away, and open the old cluster again');
   await commands.run(['uninstall', '--open-source'], 0);
   await sleep(1_000);
