@@ -161,7 +161,7 @@ const OBJECTS = `
     union all
     select concat_ws(' ', 'column', n.nspname, c.relname, a.attname, format_type(a.atttypid, a.atttypmod), 'not null', a.attnotnull,
              'identity', a.attidentity, 'generated', {12: a.attgenerated | ''}, pg_get_expr(d.adbin, d.adrelid),
-             'privileges', (select string_agg(coalesce(r.rolname, 'PUBLIC') || ' ' || x.privilege_type, ', ' order by r.rolname collate "C", x.privilege_type collate "C")
+             'privileges', (select string_agg(coalesce(r.rolname, 'PUBLIC') || ' ' || x.privilege_type, ', ' order by r.rolname::text collate "C", x.privilege_type collate "C")
                               from aclexplode(a.attacl) x left join pg_roles r on r.oid = x.grantee),
              col_description(c.oid, a.attnum))
       from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace
@@ -207,7 +207,7 @@ const OBJECTS = `
     select concat_ws(' ', 'policy', schemaname, tablename, policyname, permissive, array_to_string(roles, ','), cmd, qual, with_check) from pg_policies
     union all
     select concat_ws(' ', 'default privileges', pg_get_userbyid(a.defaclrole), n.nspname, a.defaclobjtype,
-             (select string_agg(coalesce(r.rolname, 'PUBLIC') || ' ' || x.privilege_type, ', ' order by r.rolname collate "C", x.privilege_type collate "C")
+             (select string_agg(coalesce(r.rolname, 'PUBLIC') || ' ' || x.privilege_type, ', ' order by r.rolname::text collate "C", x.privilege_type collate "C")
                 from aclexplode(a.defaclacl) x left join pg_roles r on r.oid = x.grantee where x.privilege_type <> 'MAINTAIN'))
       from pg_default_acl a left join pg_namespace n on n.oid = a.defaclnamespace
     union all select concat_ws(' ', 'extension', e.extname, n.nspname) from pg_extension e join pg_namespace n on n.oid = e.extnamespace

@@ -26,7 +26,7 @@ export interface WriteRecord {
 }
 
 /** A value taken from a free sequence. */
-export interface SequenceRecord {
+interface SequenceRecord {
   readonly type: 'value';
   readonly database: string;
   readonly side: WriterSide;
@@ -37,7 +37,7 @@ export interface SequenceRecord {
 }
 
 /** An error that the application saw. */
-export interface ErrorRecord {
+interface ErrorRecord {
   readonly type: 'error';
   readonly database: string;
   readonly side: WriterSide;

@@ -21,7 +21,7 @@ export interface WrittenTable {
 }
 
 /** A table that a trigger fills with one row for each change of a written table: fired twice, it shows. */
-export interface AuditTable {
+interface AuditTable {
   readonly schema: string;
   readonly name: string;
   /** The name of the written table it belongs to. */
@@ -32,7 +32,7 @@ export interface AuditTable {
   readonly kind: string;
 }
 
-export interface SequenceName {
+interface SequenceName {
   readonly schema: string;
   readonly name: string;
 }
@@ -67,7 +67,7 @@ export const roles = {
   'Harbour Crew': { password: undefined, attributes: 'nologin' },
   "käpt'n 100%": { password: '舵', attributes: 'login noinherit createrole' },
 } as const;
-export type RoleName = keyof typeof roles;
+type RoleName = keyof typeof roles;
 
 /** The role that the writers log in as. */
 export const writerRole = { user: 'harbour_app', password: roles.harbour_app.password } as const;

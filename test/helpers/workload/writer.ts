@@ -5,7 +5,7 @@ import type { Change, JournalRecord, WriterSide } from './journal.ts';
 import { quoted } from './session.ts';
 import type { ChangeKind, WorkloadDatabase, WrittenTable } from './workload.ts';
 
-export interface Endpoint {
+interface Endpoint {
   readonly host: string;
   readonly port: number;
   readonly user: string;
