@@ -285,7 +285,7 @@ async function createSubscription(pair: Pair): Promise<void> {
       ),
     );
   } catch (error) {
-    throw explained(error, target.name);
+    throw explained(error, target.name, conninfo);
   }
 }
 
@@ -310,8 +310,14 @@ function secretsOf(conninfo: string): string[] {
   return [conninfo, written, written.replaceAll(/\\(.)/g, '$1')];
 }
 
-function explained(error: unknown, database: string): unknown {
+function explained(error: unknown, database: string, conninfo: string): unknown {
   if (!(error instanceof DatabaseError)) return error;
+  if (/permission denied for database/.test(error.message)) {
+    const role = /\buser\s*=\s*'((?:[^'\\]|\\.)*)'/.exec(conninfo)?.[1] ?? '';
+    return new PgconvoyError(`The replication role "${role}" may not connect to the source: ${error.message}`, {
+      hint: `On the source: GRANT CONNECT ON DATABASE ${id(database).text} TO ${id(role).text}; then retry the step.`,
+    });
+  }
   if (!error.sqlstate.startsWith('08') && !/could not connect to the publisher/.test(error.message)) return error;
   return new UnreachableError(`The target server cannot reach the source: ${error.message}`, {
     hint: `See source.fromTarget in the configuration, and that the source's pg_hba.conf lets the replication role into database "${database}" from the target's address.`,
