@@ -47,7 +47,6 @@ const HOMES: Readonly<Record<string, readonly string[]>> = {
   ioredis: ['src/queue'],
   commander: ['src/cli'],
   'log-update': ['src/cli'],
-  'cli-table3': ['src/cli'],
   pino: ['src/log'],
   yaml: ['src/config'],
 };

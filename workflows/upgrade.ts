@@ -1,4 +1,4 @@
-import { approval, cluster, defineWorkflow } from '../src/engine/workflow.ts';
+import { approval, cluster, defineWorkflow, eachDatabase } from '../src/engine/workflow.ts';
 import * as op from '../src/operations/index.ts';
 import { fix } from './fix.ts';
 import { setup } from './setup.ts';
@@ -14,7 +14,9 @@ export const upgrade = defineWorkflow({
     ...fix.rows,
     ...setup.rows,
     ...start.rows,
-    approval('Switch over now?'),
+    // Who is asked shall see a target that has caught up; nobody is asked where all databases are open already.
+    eachDatabase(op.awaitCatchUp),
+    approval('Switch over now?', 'opened'),
     ...stop.rows,
   ],
   onCancel: stop.onCancel ?? [],

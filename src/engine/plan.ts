@@ -22,7 +22,7 @@ export interface PlannedStep {
  */
 export type Stage =
   | { readonly kind: 'cluster' | 'database'; readonly index: number; readonly title: string; readonly steps: readonly PlannedStep[] }
-  | { readonly kind: 'gate'; readonly index: number; readonly title: string };
+  | { readonly kind: 'gate'; readonly index: number; readonly title: string; readonly unless?: string };
 
 export interface Plan {
   readonly workflow: string;
@@ -59,7 +59,12 @@ export function stagesOf(rows: readonly Row[]): readonly Stage[] {
     } else if (row.kind === 'barrier') close(row.title);
     else {
       close();
-      stages.push({ kind: 'gate', index: stages.length, title: row.title });
+      stages.push({
+        kind: 'gate',
+        index: stages.length,
+        title: row.title,
+        ...(row.unless === undefined ? {} : { unless: row.unless }),
+      });
     }
   }
   close();

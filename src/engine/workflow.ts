@@ -21,6 +21,8 @@ export interface Step {
 export interface Barrier {
   readonly kind: 'barrier' | 'approval';
   readonly title: string;
+  /** Of an approval: needless where each database's last step before it has observed this in its output. */
+  readonly unless?: string;
 }
 export type Row = Step | Barrier;
 
@@ -40,8 +42,15 @@ export const cluster = step('cluster');
 export const eachDatabase = step('database');
 /** All lanes meet here before anyone goes on. */
 export const barrier = (title: string): Barrier => ({ kind: 'barrier', title });
-/** A barrier that also waits for a person: `pgconvoy approve RUN`. */
-export const approval = (title: string): Barrier => ({ kind: 'approval', title });
+/**
+ * A barrier that also waits for a person: `pgconvoy approve RUN`. `unless` names what makes it needless for a database: the field
+ * of that name is true in the output of the step before it.
+ */
+export const approval = (title: string, unless?: string): Barrier => ({
+  kind: 'approval',
+  title,
+  ...(unless === undefined ? {} : { unless }),
+});
 /** Takes an operation back: the same row with `undo` instead of `apply`. */
 export const undo = (row: Step): Step => {
   if (!row.operation.undo) throw new TypeError(`${row.operation.name} has no undo`);

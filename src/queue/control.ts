@@ -5,7 +5,7 @@ import { reach } from './connection.ts';
 import { clearCancel, readApproval, readControl, writeApproval, writeCancel, writeUndoneBy } from './control-record.ts';
 import { finishOf, readJobs } from './job-state.ts';
 import type { JobFields } from './job-state.ts';
-import { addStage } from './lanes.ts';
+import { addStage, releaseGate } from './lanes.ts';
 import { gateId, progressOf, setBudgets } from './queues.ts';
 import type { Queues, RunData } from './queues.ts';
 import { placesOf, readRun } from './read-run.ts';
@@ -285,12 +285,12 @@ export async function approveRun(queues: Queues, id: string, by: string): Promis
     if (run.cancel) throw refuse(`Run ${id} is cancelled.`, `pgconvoy resume ${id} goes on with it; then approve.`);
     const gate = run.stages.find((stage) => stage.kind === 'gate' && stage.state === 'waiting-approval');
     if (gate && (await writeApproval(queues, id, gate.index, by))) {
-      await release(queues, id, gate.index);
+      await releaseGate(queues, id, gate.index);
       return { title: gate.title };
     }
     const approved = run.stages.findLast((stage) => stage.kind === 'gate' && stage.approval !== undefined);
     // Whoever approved it may have died before the next line.
-    if (approved) await release(queues, id, approved.index);
+    if (approved) await releaseGate(queues, id, approved.index);
     const next = run.stages.find((stage) => stage.kind === 'gate' && stage.state === 'pending');
     if (next) {
       throw refuse(
@@ -307,12 +307,6 @@ export async function approveRun(queues: Queues, id: string, by: string): Promis
     }
     throw refuse(`Run ${id} waits for no approval: it is ${describe(run)}.`, `pgconvoy status ${id} shows it.`);
   });
-}
-
-/** The gate's job may be on its way back to its place; it looks for the approval itself then. */
-async function release(queues: Queues, id: string, stage: number): Promise<void> {
-  const gate = await queues.gate.getJob(gateId(id, stage));
-  if (await gate?.isDelayed()) await gate?.promote().catch(() => undefined);
 }
 
 const stepsOf = (run: RunView) => run.stages.flatMap((stage) => stage.steps);

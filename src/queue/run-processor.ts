@@ -1,10 +1,12 @@
 import { DelayedError, UnrecoverableError, WaitingChildrenError } from 'bullmq';
 import type { Job } from 'bullmq';
+import type { Stage } from '../engine/plan.ts';
+import type { OperationResult } from '../engine/run-operation.ts';
 import type { Workflow } from '../engine/workflow.ts';
 import { PgconvoyError } from '../errors.ts';
 import type { Logger } from '../log.ts';
-import { readApproval, readCancel } from './control-record.ts';
-import { addStage, GATE_DELAY_MS } from './lanes.ts';
+import { readApproval, readCancel, writeApproval } from './control-record.ts';
+import { addStage, GATE_DELAY_MS, releaseGate } from './lanes.ts';
 import { lastIdsOf, progressOf } from './queues.ts';
 import type { Queues, RunData, RunProgress, StageOutline } from './queues.ts';
 import { readSummary } from './read-run.ts';
@@ -69,6 +71,11 @@ async function advance(
     if (stage.index > added) {
       log.info({ stage: stage.index, title: stage.title }, 'stage begins');
       await addStage(queues, id, data, stage);
+      if (stage.kind === 'gate' && (await isNeedless(job, stages, stage))) {
+        log.info({ stage: stage.index, title: stage.title }, 'no approval needed');
+        await writeApproval(queues, id, stage.index, 'nobody: there is nothing to approve');
+        await releaseGate(queues, id, stage.index);
+      }
       await job.updateProgress({ added: stage.index } satisfies RunProgress);
     }
     if (await job.moveToWaitingChildren(token)) throw new WaitingChildrenError();
@@ -85,6 +92,20 @@ async function advance(
   await job.updateProgress({ added: stages.length - 1 } satisfies RunProgress);
   log.info({ changed: summary.changed, unchanged: summary.unchanged }, 'run completed');
   return summary;
+}
+
+type Gate = Extract<Stage, { readonly kind: 'gate' }>;
+
+/** Each lane before the gate has observed what makes it needless. */
+async function isNeedless(job: Job<RunData>, stages: readonly Stage[], { index, unless }: Gate): Promise<boolean> {
+  const before = stages[index - 1];
+  if (unless === undefined || before === undefined || before.kind === 'gate') return false;
+  const outline: StageOutline = { ...before, steps: before.steps };
+  const values = Object.entries(await job.getChildrenValues<OperationResult>());
+  return lastIdsOf(job.id!, before.index, outline, job.data.databases).every((id) => {
+    const [, result] = values.find(([key]) => key.endsWith(`:${id}`)) ?? [];
+    return (result?.output as Record<string, unknown> | null | undefined)?.[unless] === true;
+  });
 }
 
 /** Which of these children have not succeeded. */

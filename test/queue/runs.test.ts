@@ -306,6 +306,28 @@ test('a run that its checks hold up before it changed anything is in nobody\'s w
   await world.until(first, 'completed');
 });
 
+test('a gate asks nobody where every database has observed what makes it needless, and asks where one has not', async () => {
+  await using world = await openWorld();
+  const flow = world.workflow([
+    eachDatabase(world.observing('look', (name) => ({ opened: name !== 'closed' }))),
+    approval('Go?', 'opened'),
+    eachDatabase(world.operation('go')),
+  ]);
+  await world.work(flow);
+  const all = await world.until(await world.start(flow, databases('a', 'b')), 'completed');
+  expect(all.stages[1]).toMatchObject({ kind: 'gate', approval: { by: expect.stringContaining('nothing to approve') } });
+  const some = await world.until(
+    await world.start(flow, [
+      { oid: 1, name: 'c' },
+      { oid: 2, name: 'closed' },
+    ]),
+    'waiting-approval',
+  );
+  expect(await world.journal()).toEqual(expect.not.arrayContaining(['c/go']));
+  await approveRun(world.queues, some.id, 'boss');
+  await world.until(some.id, 'completed');
+});
+
 test('approving says what it cannot approve; a gate promoted by somebody else stays shut', async () => {
   await using world = await openWorld();
   const flow = world.workflow([

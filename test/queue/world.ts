@@ -58,6 +58,8 @@ export interface World extends AsyncDisposable {
     options?: { queue?: 'operation' | 'copy' | 'cutover'; scope?: 'cluster' | 'database' },
   ): AnyOperation;
   preflight(name: string, found: (database: string) => readonly Finding[]): AnyOperation;
+  /** An operation that only looks, and what it sees in each database. */
+  observing(name: string, output: (database: string) => Record<string, boolean>): AnyOperation;
   workflow(rows: readonly Row[], onCancel?: readonly Row[]): Workflow;
   /** `STEP` or `DATABASE/STEP`. */
   on(step: string, behaviour: Behaviour): void;
@@ -175,6 +177,18 @@ export async function openWorld(server?: {
           const findings = found(context.source.name);
           return findings.length > 0 ? lacks(findings) : holds({});
         },
+      });
+      operations.set(name, made);
+      return made;
+    },
+    observing(name, output) {
+      const made = defineOperation({
+        name,
+        title: `${name} looks`,
+        scope: 'database',
+        input: z.object({}),
+        output: z.record(z.string(), z.boolean()),
+        check: async (context) => holds(output(context.source.name)),
       });
       operations.set(name, made);
       return made;

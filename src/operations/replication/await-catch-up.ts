@@ -17,6 +17,7 @@ interface State {
   readonly lagBytes: number;
   readonly caughtUp: boolean;
   readonly confirmsAtOnce: boolean;
+  readonly opened: boolean;
 }
 
 /**
@@ -29,11 +30,15 @@ export const awaitCatchUp = defineOperation({
   title: 'The target has caught up',
   scope: 'database',
   input: z.strictObject({ bytes: z.int().min(0).default(1_048_576) }),
-  output: z.strictObject({ withinBytes: z.int() }),
+  output: z.strictObject({
+    withinBytes: z.int(),
+    /** Applications use the database on the target already. */
+    opened: z.boolean(),
+  }),
 
   async check(context) {
     const state = await look(context);
-    return state.caughtUp && state.confirmsAtOnce ? holds({ withinBytes: context.input.bytes }) : lacks([state]);
+    return state.caughtUp && state.confirmsAtOnce ? holds({ withinBytes: context.input.bytes, opened: state.opened }) : lacks([state]);
   },
 
   async apply(context) {
@@ -75,9 +80,9 @@ async function look(context: OperationContext<{ readonly bytes: number }>): Prom
   const usable = running && slot.exists && slot.lost === undefined;
   const caughtUp = usable && tables === 0 && slot.lagBytes <= context.input.bytes;
   if (!caughtUp && (await openedDatabase(context))) {
-    return { tables: 0, running, lagBytes: 0, caughtUp: true, confirmsAtOnce: true };
+    return { tables: 0, running, lagBytes: 0, caughtUp: true, confirmsAtOnce: true, opened: true };
   }
-  return { tables, running, lagBytes: slot.lagBytes, caughtUp, confirmsAtOnce };
+  return { tables, running, lagBytes: slot.lagBytes, caughtUp, confirmsAtOnce, opened: false };
 }
 
 function describe({ tables, running, lagBytes }: State): string {

@@ -22,7 +22,7 @@ test('waits until the target is near, and makes it confirm at once', async () =>
   );
   await walkTo(pair, database, 'copy-tables');
   const { output } = await proveContract(pair, awaitCatchUp, database, { input: { bytes: 4_096_000 } });
-  expect(output).toEqual({ withinBytes: 4_096_000 });
+  expect(output).toEqual({ withinBytes: 4_096_000, opened: false });
   const [row] = await pair.query('target', database, 'select subsynccommit from pg_subscription where subenabled');
   expect(row).toEqual({ subsynccommit: 'on' });
 });
