@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as z from 'zod';
-import { DeadlineExceeded, UnreachableError } from '../errors.ts';
+import { DeadlineExceeded, PgconvoyError, UnreachableError } from '../errors.ts';
 import { tableBytes } from '../postgres/catalog/tables.ts';
 import { WriteTransaction, describeTransaction, writeTransactions } from '../postgres/catalog/transactions.ts';
 import { DatabaseError } from '../postgres/errors.ts';
