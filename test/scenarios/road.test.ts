@@ -10,7 +10,7 @@ test.for<readonly [Major, Major]>([
 ])('the whole road %i → %i while writers write: nothing lost, nothing left behind', async ([source, target]) => {
   await using scenario = await Scenario.open({ source, target, databases: 12 });
   const { program, databases } = scenario;
-  await program.startWorker();
+  const worker = await program.startWorker();
   const before = await pictureCatalog(scenario.source);
   await using writers = scenario.startWriters();
   await writers.everywhere();
@@ -27,6 +27,7 @@ test.for<readonly [Major, Major]>([
   expect(stop.databases.map(({ name }) => name).toSorted()).toEqual(databases.map(({ name }) => name).toSorted());
   await scenario.prove(journal);
   await scenario.complete('uninstall', '--open-source');
+  await worker.stop();
 
   const after = await pictureCatalog(scenario.source);
   expect(pictureDifferences(before, after)).toEqual([]);

@@ -107,7 +107,7 @@ async function forVersion(session: Session, statement: string): Promise<string> 
 /** Privileges as sorted text; those that come by default are spelled out. MAINTAIN is new in 17: every owner has it. */
 const privileges = (acl: string, kind: string, owner: string) => `(
   select string_agg(coalesce(r.rolname, 'PUBLIC') || ' ' || a.privilege_type || case when a.is_grantable then '*' else '' end, ', '
-                    order by coalesce(r.rolname, 'PUBLIC') collate "C", a.privilege_type collate "C")
+                    order by coalesce(r.rolname::text, 'PUBLIC') collate "C", a.privilege_type collate "C")
     from aclexplode(coalesce(${acl}, acldefault('${kind}', ${owner}))) a left join pg_roles r on r.oid = a.grantee
    where a.privilege_type <> 'MAINTAIN')`;
 
