@@ -57,7 +57,7 @@ async function proveDatabase(
 ): Promise<DatabaseProof> {
   return withSession(source, database.name, (sourceSession) =>
     withSession(target, database.name, async (targetSession) => {
-      for (const session of [sourceSession, targetSession]) await session.query(SAME_OUTPUT);
+      for (const session of [sourceSession, targetSession]) await session.query(sameOutput(source, target));
       const proof = new Proof(database, records, sourceSession, targetSession);
       proof.errors();
       await proof.writes('source');
@@ -71,9 +71,12 @@ async function proveDatabase(
   );
 }
 
-/** Both servers must write a row in the same way, whatever is set for the database or the role. */
-const SAME_OUTPUT = `
-  set timezone = 'UTC'; set datestyle = 'ISO, YMD'; set intervalstyle = 'postgres'; set extra_float_digits = 3;
+/**
+ * Both servers must write a row in the same way, whatever is set for the database or the role. Since 12 the shortest exact form of a
+ * float is written, before that all digits: with one of those, fifteen digits are what can be compared.
+ */
+const sameOutput = (...servers: readonly ClusterInfo[]): string => `
+  set timezone = 'UTC'; set datestyle = 'ISO, YMD'; set intervalstyle = 'postgres'; set extra_float_digits = ${servers.every(({ major }) => major >= 12) ? 3 : 0};
   set bytea_output = 'hex'; set lc_monetary = 'C'; set xmloption = 'content'; set search_path = pg_catalog;
   set statement_timeout = 0; set default_transaction_read_only = off; set row_security = off;
 `;
