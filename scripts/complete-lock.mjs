@@ -27,6 +27,8 @@ for (const [at, entry] of Object.entries(lock.packages)) {
     };
   }
 }
-const sorted = Object.entries(lock.packages).sort(([a], [b]) => (a === '' ? -1 : b === '' ? 1 : a.localeCompare(b, 'en')));
+const sorted = Object.entries(lock.packages).sort(([a], [b]) =>
+  a === '' ? -1 : b === '' ? 1 : a.localeCompare(b, 'en'),
+);
 lock.packages = Object.fromEntries(sorted);
 writeFileSync(file, `${JSON.stringify(lock, null, 2)}\n`);

@@ -22,7 +22,10 @@ const table = (head: readonly string[], rows: readonly (readonly string[])[]): s
 function commands(): string {
   return table(
     ['command', 'what it does'],
-    buildProgram().commands.map((command) => [`\`pgconvoy ${command.name()}\``, command.summary() || command.description()]),
+    buildProgram().commands.map((command) => [
+      `\`pgconvoy ${command.name()}\``,
+      command.summary() || command.description(),
+    ]),
   );
 }
 
@@ -34,7 +37,10 @@ function stageLine(stage: Stage): string {
 
 function workflowSections(): string {
   return Object.values(workflows)
-    .map((workflow) => `### ${workflow.name}\n\n${workflow.title}.\n\n${planOf(workflow, []).stages.map(stageLine).join('\n')}`)
+    .map(
+      (workflow) =>
+        `### ${workflow.name}\n\n${workflow.title}.\n\n${planOf(workflow, []).stages.map(stageLine).join('\n')}`,
+    )
     .join('\n\n');
 }
 

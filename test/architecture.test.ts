@@ -12,11 +12,23 @@ const ALLOWED: Readonly<Record<string, { readonly values: readonly string[]; rea
   'src/postgres': { values: ['src/errors', 'src/log'] },
   'src/engine': { values: ['src/errors', 'src/log'], types: ['src/config', 'src/postgres', 'src/replication'] },
   'src/replication': { values: ['src/postgres', 'src/errors'], types: ['src/config'] },
-  'src/operations': { values: ['src/engine', 'src/replication', 'src/postgres', 'src/errors'], types: ['src/config', 'src/log'] },
+  'src/operations': {
+    values: ['src/engine', 'src/replication', 'src/postgres', 'src/errors'],
+    types: ['src/config', 'src/log'],
+  },
   workflows: { values: ['src/engine', 'src/operations'] },
   'src/queue': { values: ['src/engine', 'src/errors', 'src/log'], types: ['src/config'] },
   'src/runtime': {
-    values: ['src/config', 'src/engine', 'src/errors', 'src/log', 'src/operations', 'src/postgres', 'src/queue', 'src/replication'],
+    values: [
+      'src/config',
+      'src/engine',
+      'src/errors',
+      'src/log',
+      'src/operations',
+      'src/postgres',
+      'src/queue',
+      'src/replication',
+    ],
   },
   'src/cli': {
     values: ['workflows', 'src/config', 'src/engine', 'src/errors', 'src/log', 'src/queue', 'src/runtime'],
@@ -115,7 +127,9 @@ describe('the house', () => {
   test('one operation per file, with the name of the file', () => {
     const wrong = sources('src/operations').flatMap((file) => {
       const text = readFileSync(join(ROOT, file), 'utf8');
-      const defined = [...text.matchAll(/export const (\w+)\s*(?::[^=]+)?=\s*define(?:Operation|Preflight)\(\{\s*name: '([^']+)'/g)];
+      const defined = [
+        ...text.matchAll(/export const (\w+)\s*(?::[^=]+)?=\s*define(?:Operation|Preflight)\(\{\s*name: '([^']+)'/g),
+      ];
       const calls = [...text.matchAll(/\bdefine(?:Operation|Preflight)\(/g)];
       if (calls.length === 0) return [];
       const [, exported, name] = defined[0] ?? [];

@@ -76,7 +76,7 @@ const npmVersions: Partial<Record<Major, string>> = {
 };
 
 /** The folder the servers are kept in. It must be reachable by the unprivileged user that root runs them as: not in /root. */
-export function kitFolder(): string {
+function kitFolder(): string {
   const named = process.env['PGCONVOY_KIT'];
   if (named) return named;
   if (process.getuid?.() === 0) return '/var/cache/pgconvoy/kit';

@@ -89,8 +89,10 @@ export const defineOperation = <I extends z.ZodType, O extends z.ZodType, M>(
 ): Operation<I, O, M> => operation;
 
 /** An operation that only looks: what it misses are findings. */
-export interface Preflight<I extends z.ZodType, O extends z.ZodType>
-  extends Omit<Operation<I, O, Finding>, 'apply' | 'undo'> {}
+export interface Preflight<I extends z.ZodType, O extends z.ZodType> extends Omit<
+  Operation<I, O, Finding>,
+  'apply' | 'undo'
+> {}
 export const definePreflight = <I extends z.ZodType, O extends z.ZodType>(
   operation: Preflight<I, O>,
 ): Operation<I, O, Finding> => operation;

@@ -21,7 +21,12 @@ export interface PlannedStep {
  * a gate waits for a person. The next stage begins when this one is done everywhere.
  */
 export type Stage =
-  | { readonly kind: 'cluster' | 'database'; readonly index: number; readonly title: string; readonly steps: readonly PlannedStep[] }
+  | {
+      readonly kind: 'cluster' | 'database';
+      readonly index: number;
+      readonly title: string;
+      readonly steps: readonly PlannedStep[];
+    }
   | { readonly kind: 'gate'; readonly index: number; readonly title: string; readonly unless?: string };
 
 export interface Plan {
@@ -45,7 +50,7 @@ export function stagesOf(rows: readonly Row[]): readonly Stage[] {
       stages.push({
         kind: open.kind,
         index: stages.length,
-        title: title ?? open.steps.at(-1)!.operation.title,
+        title: title ?? titleOf(open.steps.at(-1)!),
         steps: plannedSteps(open.steps),
       });
     }
@@ -71,6 +76,9 @@ export function stagesOf(rows: readonly Row[]): readonly Stage[] {
   return stages;
 }
 
+const titleOf = ({ operation, policy }: Step): string =>
+  policy.direction === 'undo' ? `Taken back: ${operation.title}` : operation.title;
+
 function plannedSteps(steps: readonly Step[]): readonly PlannedStep[] {
   const seen = new Map<string, number>();
   return steps.map((step) => {
@@ -80,7 +88,7 @@ function plannedSteps(steps: readonly Step[]): readonly PlannedStep[] {
     return {
       key: count === 1 ? name : `${name}-${count}`,
       operation: step.operation.name,
-      title: step.operation.title,
+      title: titleOf(step),
       queue: step.operation.queue ?? 'operation',
       input: step.input,
       policy: step.policy,

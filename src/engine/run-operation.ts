@@ -43,7 +43,9 @@ export async function runOperation(
     if (!after.holds) {
       throw new NotConverged(
         `${operation.name}, database "${context.source.name}": ${after.missing.length} of ${before.missing.length} are still missing afterwards: ${describe(after.missing)}`,
-        { hint: 'Somebody else is probably changing the same objects. Retry the step; if it repeats, see the job\'s log.' },
+        {
+          hint: "Somebody else is probably changing the same objects. Retry the step; if it repeats, see the job's log.",
+        },
       );
     }
     return { changed: true, output: operation.output.parse(after.output), findings: [] };

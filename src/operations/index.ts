@@ -85,4 +85,6 @@ const all: readonly AnyOperation[] = [
 ];
 
 /** Every operation by its name: what a worker can do. */
-export const operations: ReadonlyMap<string, AnyOperation> = new Map(all.map((operation) => [operation.name, operation]));
+export const operations: ReadonlyMap<string, AnyOperation> = new Map(
+  all.map((operation) => [operation.name, operation]),
+);

@@ -5,10 +5,7 @@ import type { Disposition } from '../errors.ts';
 export class DatabaseError extends PgconvoyError {
   override name = 'DatabaseError';
   readonly sqlstate: string;
-  constructor(
-    message: string,
-    options: { hint: string; disposition: Disposition; sqlstate: string; cause?: unknown },
-  ) {
+  constructor(message: string, options: { hint: string; disposition: Disposition; sqlstate: string; cause?: unknown }) {
     super(message, options);
     this.sqlstate = options.sqlstate;
   }
@@ -68,7 +65,10 @@ function ruleFor(sqlstate: string): Rule {
 const NETWORK = /^(ECONN|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EPIPE|ENOENT|EACCES)/;
 
 /** Turns what `pg` throws into an error that names server and database, says why, and what to do. */
-export function toPgconvoyError(error: unknown, where: { readonly server: string; readonly database: string }): PgconvoyError {
+export function toPgconvoyError(
+  error: unknown,
+  where: { readonly server: string; readonly database: string },
+): PgconvoyError {
   if (error instanceof PgconvoyError) return error;
   const place = `${where.server}, database "${where.database}"`;
   const fields = error as { code?: unknown; message?: unknown; detail?: unknown; hint?: unknown };

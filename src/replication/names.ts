@@ -10,11 +10,10 @@ export function subscriptionName(database: string): string {
 }
 
 /** The slot on the source has the name of the subscription that reads it. */
-export const slotName = subscriptionName;
+export const slotName = (database: string): string => subscriptionName(database);
 
 /** Publications live inside their database: one name serves all. */
 export const PUBLICATION = 'pgconvoy';
 
 /** Every subscription and slot of ours, as a LIKE pattern. */
 export const OURS = 'pgconvoy\\_%';
-

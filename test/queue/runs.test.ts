@@ -283,9 +283,15 @@ test('a second run that changes one of the same databases is refused by name; on
   await world.start(flow, [b!]);
 });
 
-test('a run that its checks hold up before it changed anything is in nobody\'s way, and must ask before it goes on', async () => {
+test("a run that its checks hold up before it changed anything is in nobody's way, and must ask before it goes on", async () => {
   await using world = await openWorld();
-  const finding = { code: 'no-key', severity: 'block', side: 'source', message: 'No key.', remedy: 'Add one.' } as const;
+  const finding = {
+    code: 'no-key',
+    severity: 'block',
+    side: 'source',
+    message: 'No key.',
+    remedy: 'Add one.',
+  } as const;
   let mended = false;
   const check = world.preflight('check-identity', () => (mended ? [] : [finding]));
   const held = world.workflow([
@@ -315,7 +321,10 @@ test('a gate asks nobody where every database has observed what makes it needles
   ]);
   await world.work(flow);
   const all = await world.until(await world.start(flow, databases('a', 'b')), 'completed');
-  expect(all.stages[1]).toMatchObject({ kind: 'gate', approval: { by: expect.stringContaining('nothing to approve') } });
+  expect(all.stages[1]).toMatchObject({
+    kind: 'gate',
+    approval: { by: expect.stringContaining('nothing to approve') },
+  });
   const some = await world.until(
     await world.start(flow, [
       { oid: 1, name: 'c' },

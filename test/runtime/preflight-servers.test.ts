@@ -119,7 +119,11 @@ describe('meetServers', () => {
 
   test('prefer: sessions that begin at the same time each find out for themselves', async () => {
     const { source: address } = loadedFor(older, newer).addresses;
-    const cluster = new Cluster('source', { ...address, ssl: { rejectUnauthorized: false }, sslmode: 'prefer' }, 'postgres');
+    const cluster = new Cluster(
+      'source',
+      { ...address, ssl: { rejectUnauthorized: false }, sslmode: 'prefer' },
+      'postgres',
+    );
     try {
       const clients = await Promise.all(Array.from({ length: 6 }, () => cluster.connect('postgres', 'test')));
       for (const client of clients) cluster.keep('postgres', client);

@@ -13,6 +13,9 @@ export interface Failure {
 
 /** What a person is told about anything thrown. */
 export function failureOf(error: unknown): Failure {
+  // What failed comes before what then failed while everything was being closed.
+  if (error instanceof Error && error.name === 'SuppressedError' && 'suppressed' in error)
+    return failureOf(error.suppressed);
   if (error instanceof PgconvoyError) return { message: error.message, hint: error.hint, code: error.exitCode };
   const message = error instanceof Error ? error.message : String(error);
   return {

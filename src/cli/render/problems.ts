@@ -57,7 +57,7 @@ const shellWord = (word: string): string =>
   /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 
 /** `orders`, or `orders, billing and 35 more databases`. */
-export function places(databases: readonly (string | undefined)[]): string {
+function places(databases: readonly (string | undefined)[]): string {
   const names = databases.map((name) => (name === undefined ? 'cluster' : clipMiddle(visible(name), 32)));
   if (names.length <= 2) return names.join(' and ');
   return `${names[0]}, ${names[1]} and ${plural(names.length - 2, 'more database', 'more databases')}`;

@@ -7,7 +7,7 @@ import type { Side } from '../../postgres/cluster.ts';
  * Kinds of notes that tell how to put something back, or who would be locked out without them. While one is left, the ledger stays.
  * The others only say what became the operator's: databases and roles we made, databases that are open on the target.
  */
-const TO_PUT_BACK: readonly string[] = ['fence', 'replica-identity', 'setting', 'replication-secret'];
+const TO_PUT_BACK: ReadonlySet<string> = new Set(['fence', 'replica-identity', 'setting', 'replication-secret']);
 
 interface Kept {
   readonly side: Side;
@@ -26,7 +26,14 @@ export const removeLedger = defineOperation({
   scope: 'cluster',
   input: z.strictObject({}),
   output: z.strictObject({
-    kept: z.array(z.strictObject({ side: z.enum(['source', 'target']), kind: z.string(), database: z.string(), object: z.string() })),
+    kept: z.array(
+      z.strictObject({
+        side: z.enum(['source', 'target']),
+        kind: z.string(),
+        database: z.string(),
+        object: z.string(),
+      }),
+    ),
   }),
 
   async check(context) {
@@ -53,7 +60,7 @@ async function toPutBack(context: OperationContext): Promise<Kept[]> {
   const kept: Kept[] = [];
   for (const [side, ledger] of ledgers(context)) {
     for (const { kind, database, object } of await ledger.entries()) {
-      if (TO_PUT_BACK.includes(kind)) kept.push({ side, kind, database, object });
+      if (TO_PUT_BACK.has(kind)) kept.push({ side, kind, database, object });
     }
   }
   // The note that a database is open on the target says why its fence is kept: both stay.

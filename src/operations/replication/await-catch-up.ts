@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as z from 'zod';
-import { DeadlineExceeded } from '../../errors.ts';
+import { DeadlineExceeded, PgconvoyError } from '../../errors.ts';
 import { defineOperation, holds, lacks } from '../../engine/operation.ts';
 import type { OperationContext } from '../../engine/operation.ts';
 import { openedDatabase } from '../cutover/opened.ts';
@@ -9,6 +9,8 @@ import { pairOf } from './pair.ts';
 
 const LOOK_FIRST_MS = 50;
 const LOOK_MOST_MS = 1_000;
+/** The target tries again and again to apply a transaction that fails: after so many times in a row it will not heal by itself. */
+const FAILURES = 3;
 
 interface State {
   /** Tables that do not stream yet. */
@@ -18,6 +20,8 @@ interface State {
   readonly caughtUp: boolean;
   readonly confirmsAtOnce: boolean;
   readonly opened: boolean;
+  /** How often the target has failed to apply so far; undefined before 15, which does not count it. */
+  readonly errors: number | undefined;
 }
 
 /**
@@ -38,7 +42,9 @@ export const awaitCatchUp = defineOperation({
 
   async check(context) {
     const state = await look(context);
-    return state.caughtUp && state.confirmsAtOnce ? holds({ withinBytes: context.input.bytes, opened: state.opened }) : lacks([state]);
+    return state.caughtUp && state.confirmsAtOnce
+      ? holds({ withinBytes: context.input.bytes, opened: state.opened })
+      : lacks([state]);
   },
 
   async apply(context) {
@@ -47,11 +53,15 @@ export const awaitCatchUp = defineOperation({
     await refuseWithoutSlot(context);
     let pause = LOOK_FIRST_MS;
     let most = 0;
+    let failing = { lagBytes: Infinity, errors: 0 };
     for (;;) {
       signal.throwIfAborted();
       const state = await look(context);
       if (state.caughtUp) break;
       most = Math.max(most, state.lagBytes);
+      // Whatever arrives in between shows that it goes on; new WAL alone makes the lag grow.
+      if (state.lagBytes < failing.lagBytes) failing = { lagBytes: state.lagBytes, errors: state.errors ?? 0 };
+      if ((state.errors ?? 0) - failing.errors >= FAILURES) throw doesNotApply(context, FAILURES);
       progress({ done: most - state.lagBytes, total: most, unit: 'bytes', note: describe(state) });
       if (Date.now() > deadline) {
         await refuseWithoutSlot(context);
@@ -75,14 +85,23 @@ export const awaitCatchUp = defineOperation({
 async function look(context: OperationContext<{ readonly bytes: number }>): Promise<State> {
   const pair = pairOf(context);
   const [subscription, slot] = await Promise.all([context.engine.subscription(pair), context.engine.slot(pair)]);
-  const { running, confirmsAtOnce } = subscription;
+  const { running, confirmsAtOnce, errors } = subscription;
   const tables = subscription.tables.filter(({ state }) => state !== 'streaming').length;
   const usable = running && slot.exists && slot.lost === undefined;
   const caughtUp = usable && tables === 0 && slot.lagBytes <= context.input.bytes;
   if (!caughtUp && (await openedDatabase(context))) {
-    return { tables: 0, running, lagBytes: 0, caughtUp: true, confirmsAtOnce: true, opened: true };
+    return { tables: 0, running, lagBytes: 0, caughtUp: true, confirmsAtOnce: true, opened: true, errors };
   }
-  return { tables, running, lagBytes: slot.lagBytes, caughtUp, confirmsAtOnce, opened: false };
+  return { tables, running, lagBytes: slot.lagBytes, caughtUp, confirmsAtOnce, opened: false, errors };
+}
+
+function doesNotApply({ source }: OperationContext, failures: number): PgconvoyError {
+  return new PgconvoyError(
+    `target, database "${source.name}": the subscription's worker has failed ${failures} times in a row to apply a change, so the target cannot catch up`,
+    {
+      hint: "The reason is in the target server's log (look for `logical replication`): usually an object that differs from the source, or a row that somebody has written on the target. Mend it, then retry the step.",
+    },
+  );
 }
 
 function describe({ tables, running, lagBytes }: State): string {

@@ -13,15 +13,24 @@ const schemas = async () =>
   Promise.all(
     (['source', 'target'] as const).map(
       async (side) =>
-        (await pair.query(side, pair.clusters.source.maintenanceDatabase, `select from pg_namespace where nspname = 'pgconvoy'`)).length,
+        (
+          await pair.query(
+            side,
+            pair.clusters.source.maintenanceDatabase,
+            `select from pg_namespace where nspname = 'pgconvoy'`,
+          )
+        ).length,
     ),
   );
 
 test('without ledgers there is nothing to do', async () => {
-  expect(await runOperation(removeLedger, pair.context(undefined))).toMatchObject({ changed: false, output: { kept: [] } });
+  expect(await runOperation(removeLedger, pair.context(undefined))).toMatchObject({
+    changed: false,
+    output: { kept: [] },
+  });
 });
 
-test('ledgers that only say what is the operator\'s now are removed on both sides', async () => {
+test("ledgers that only say what is the operator's now are removed on both sides", async () => {
   const context = pair.context(undefined);
   await context.sourceLedger.prepare();
   await context.targetLedger.record({ kind: 'opened', database: 'shop' }, {});

@@ -58,3 +58,20 @@ test('past its deadline it says what is missing', async () => {
   });
   expect(seen.at(-1)?.total).toBeGreaterThan(1_000_000);
 });
+
+test('a change that cannot be applied ends the wait long before the deadline', async () => {
+  await using patient = await TestPair.open({ settings: { deadlines: { catchUp: '2m' } } });
+  const database = await schemaOnBothSides(
+    patient,
+    'stuck',
+    'create table t (id int primary key)',
+    'insert into t values (1)',
+  );
+  await walkTo(patient, database, 'copy-tables');
+  await patient.query('target', database, 'insert into t values (2)');
+  await patient.query('source', database, 'insert into t values (2)');
+  await expect(runOperation(awaitCatchUp, patient.context(database, { input: { bytes: 0 } }))).rejects.toMatchObject({
+    message: expect.stringContaining('has failed 3 times in a row to apply a change'),
+    hint: expect.stringContaining("target server's log"),
+  });
+});

@@ -34,3 +34,12 @@ test.each([
 ])('colours for %j', (question, style) => {
   expect(styleFor(question)).toBe(style);
 });
+
+test('what failed is told, not what then failed while everything was being closed', () => {
+  const suppressed = new UnreachableError('the queue is gone', { hint: 'start it' });
+  const error = Object.assign(new Error('An error was suppressed during disposal'), {
+    name: 'SuppressedError',
+    suppressed,
+  });
+  expect(failureOf(error)).toEqual({ message: 'the queue is gone', hint: 'start it', code: 4 });
+});

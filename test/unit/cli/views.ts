@@ -3,9 +3,9 @@ import type { RunView, StageView, StepView } from '../../../src/queue/types.ts';
 /** Views of runs for renderers, with a fixed clock. */
 export const NOW = Date.UTC(2026, 10, 23, 4, 30, 0);
 
-export const RUN = 'upgrade-1123-0425-k3f';
+const RUN = 'upgrade-1123-0425-k3f';
 
-export function step(part: Partial<StepView> & Pick<StepView, 'key' | 'state'>): StepView {
+function step(part: Partial<StepView> & Pick<StepView, 'key' | 'state'>): StepView {
   return {
     id: `${RUN}.${part.stage ?? 0}.${part.database ?? 'cluster'}.${part.key}`,
     stage: 0,

@@ -304,7 +304,9 @@ describe('mistakes', () => {
 
   test('Sentinel and Cluster exclude each other', () => {
     const error = refusal({ yaml: `${BOTH}queue:\n  sentinels: [{ host: a }]\n  clusterNodes: [{ host: b }]\n` });
-    expect(error.message).toMatch(/pgconvoy\.yaml:5:17: queue\.clusterNodes: either sentinels or clusterNodes, not both/);
+    expect(error.message).toMatch(
+      /pgconvoy\.yaml:5:17: queue\.clusterNodes: either sentinels or clusterNodes, not both/,
+    );
   });
 
   test('a section whose keys are all commented out is empty, not wrong', () => {
