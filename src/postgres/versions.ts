@@ -18,7 +18,6 @@ const SINCE = {
   subscriptionStreaming: 14,
   subscriptionBinary: 14,
   localeProvider: 15,
-  databaseStrategy: 15,
   databaseCollationVersion: 15,
   subscriptionStatistics: 15,
   membershipOptions: 16,

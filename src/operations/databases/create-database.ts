@@ -6,7 +6,6 @@ import { DatabaseDefinition, UserObjects, userObjects } from '../../postgres/cat
 import { parseSetting, sameSetting, setClause } from '../../postgres/settings.ts';
 import { fragment, id, join, lit, sql } from '../../postgres/sql.ts';
 import type { Fragment } from '../../postgres/sql.ts';
-import type { Database } from '../../postgres/database.ts';
 import { offers } from '../../postgres/versions.ts';
 import { openedDatabase } from '../cutover/opened.ts';
 import { clearDatabase } from '../schema/clear-database.ts';
@@ -154,24 +153,7 @@ async function create({ targetCluster, target, log }: OperationContext, wanted: 
   if (tablespace) options.push(fragment`tablespace ${id(wanted.tablespace)}`);
   else if (wanted.tablespace !== 'pg_default')
     log.warn({ tablespace: wanted.tablespace }, 'no such tablespace on the target: the default is used');
-  if (offers(major, 'databaseStrategy') && (await nobodyElseWorks(maintenance)))
-    options.push(fragment`strategy file_copy`);
   await maintenance.run(sql`create database ${id(target.name)} with ${join(options, ' ')}`);
-}
-
-/**
- * Copying files is several times cheaper than writing a whole database to the WAL, which counts with hundreds of them. It
- * needs two checkpoints, though: only where they are in nobody's way.
- * @see https://www.postgresql.org/docs/current/sql-createdatabase.html#CREATE-DATABASE-STRATEGY
- */
-async function nobodyElseWorks(maintenance: Database): Promise<boolean> {
-  const { busy } = await maintenance.one(
-    z.object({ busy: z.boolean() }),
-    sql`select exists (select from pg_stat_activity
-                        where backend_type = 'client backend' and application_name not like 'pgconvoy%')
-            or exists (select from pg_stat_subscription where pid is not null) as busy`,
-  );
-  return !busy;
 }
 
 /** Takes a database that somebody else made, as long as nothing in it can be overwritten. Changes nothing but the ledger. */
