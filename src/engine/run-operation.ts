@@ -12,7 +12,7 @@ export interface OperationResult {
 }
 
 export interface RunHooks {
-  /** Held around `apply`: nobody else changes this database meanwhile. */
+  /** Held around check, apply and check: nobody else changes this database meanwhile. */
   readonly locked?: <T>(body: () => Promise<T>) => Promise<T>;
   /** Called with the findings before a blocking one ends the step. */
   readonly onFindings?: (findings: readonly Finding[]) => Promise<void>;
@@ -31,13 +31,11 @@ export async function runOperation(
 ): Promise<OperationResult> {
   if (policy.direction === 'undo') return takeBack(operation, context, hooks);
   if (!operation.apply) return preflight(operation, context, policy, hooks);
-  const first = await operation.check(context);
-  if (first.holds) return { changed: false, output: operation.output.parse(first.output), findings: [] };
-  context.signal.throwIfAborted();
+  // Looked at behind the lock: whoever held it before us may have done the work.
   return (hooks.locked ?? ((body) => body()))(async () => {
-    // Whoever held the lock before us may have done the work.
-    const before = hooks.locked ? await operation.check(context) : first;
+    const before = await operation.check(context);
     if (before.holds) return { changed: false, output: operation.output.parse(before.output), findings: [] };
+    context.signal.throwIfAborted();
     await operation.apply?.(context, before.missing);
     const after = await operation.check(context);
     if (!after.holds) {
