@@ -165,29 +165,13 @@ describe('with a worker', () => {
     expect(again.stdout).toMatch(/; nothing to change: \d+ steps already hold/);
   });
 
-  test('an upgrade without a terminal ends with 6 and the line to type; approve carries it to the end', async () => {
+  test('an upgrade without a terminal ends with 6 and the line to type', async () => {
     const waiting = await program.run('upgrade');
-    const [run] = await runs();
     expect(waiting.code).toBe(6);
-    expect(waiting.stdout).toContain(`approve it: pgconvoy approve ${run!.id}`);
-    expect((await program.run('status')).stdout).toMatch(/replication: 2 databases, 2 streaming/);
-    expect((await program.run('approve')).stdout).toContain('approved: Switch over now?');
-    const done = await program.json<{ run: RunView; outages: readonly { database: string; milliseconds: number }[] }>(
-      'status',
-      run!.id,
-      '--watch',
-    );
-    expect({ code: done.code, state: done.document.run.state }).toEqual({ code: 0, state: 'completed' });
-    expect(done.document.outages.map(({ database }) => database).toSorted()).toEqual(['My "odd" DB', 'zoo']);
-    expect(await onServer(target, 'zoo', 'select count(*)::int as rows from animal')).toEqual([{ rows: 100 }]);
-
-    const twice = await program.run('approve');
-    expect(twice).toMatchObject({ code: 2, stdout: '' });
-    expect(twice.stderr).toContain('no run waits for approval');
+    expect(waiting.stdout).toContain(`approve it: pgconvoy approve ${(await runs())[0]!.id}`);
   });
 
   test('cancel and resume find the only run they can mean', async () => {
-    expect((await program.run('upgrade')).code).toBe(6);
     const [run] = await runs();
     expect((await program.run('cancel')).stdout).toContain(`cancelled: ${run!.id}`);
     const cancelled = await eventually(async () => {
@@ -204,7 +188,30 @@ describe('with a worker', () => {
       }),
     ).toContain(`resumed: ${run!.id}`);
     expect((await program.run('status', run!.id, '--watch')).code).toBe(6);
-    expect((await program.run('cancel', run!.id)).code).toBe(0);
+  });
+
+  test('approve carries the upgrade to its end', async () => {
+    const { run } = (await program.json<{ run: RunView }>('status')).document;
+    expect((await program.run('status')).stdout).toMatch(/replication: 2 databases, 2 streaming/);
+    expect((await program.run('approve')).stdout).toContain('approved: Switch over now?');
+    const done = await program.json<{ run: RunView; outages: readonly { database: string; milliseconds: number }[] }>(
+      'status',
+      run.id,
+      '--watch',
+    );
+    expect({ code: done.code, state: done.document.run.state }).toEqual({ code: 0, state: 'completed' });
+    expect(done.document.outages.map(({ database }) => database).toSorted()).toEqual(['My "odd" DB', 'zoo']);
+    expect(await onServer(target, 'zoo', 'select count(*)::int as rows from animal')).toEqual([{ rows: 100 }]);
+
+    const twice = await program.run('approve');
+    expect(twice).toMatchObject({ code: 2, stdout: '' });
+    expect(twice.stderr).toContain('no run waits for approval');
+  });
+
+  test('upgrade, again: every database is open, so nobody is asked and nothing is changed', async () => {
+    const again = await program.run('upgrade');
+    expect(again.stdout).toMatch(/nothing to change: \d+ steps already hold/);
+    expect(again.code).toBe(0);
   });
 
   test('logs of one database, from the latest run', async () => {
