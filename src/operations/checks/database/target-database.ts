@@ -42,7 +42,7 @@ export function judgeTargetDatabase(
       {
         ...place,
         code: 'target-database-not-empty',
-        message: `Database "${database}" exists on the target, was not made by pgconvoy and already holds ${objects.count} objects, among them ${objects.examples.join(', ')}.`,
+        message: `Database "${database}" exists on the target, was not made by pgconvoy and already holds ${objects.count} ${objects.count === 1 ? 'object, namely' : 'objects, among them'} ${objects.examples.join(', ')}.`,
         remedy: `${drop} Else leave "${database}" out with databases.exclude.`,
       },
     ];
