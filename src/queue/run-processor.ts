@@ -70,10 +70,12 @@ async function advance(
     const { added = -1 } = progressOf(job);
     if (stage.index > added) {
       log.info({ stage: stage.index, title: stage.title }, 'stage begins');
+      const needless = stage.kind === 'gate' && (await isNeedless(job, stages, stage));
+      // Before the gate is there to be seen: nobody shall be asked for a moment.
+      if (needless) await writeApproval(queues, id, stage.index, 'nobody: there is nothing to approve');
       await addStage(queues, id, data, stage);
-      if (stage.kind === 'gate' && (await isNeedless(job, stages, stage))) {
+      if (needless) {
         log.info({ stage: stage.index, title: stage.title }, 'no approval needed');
-        await writeApproval(queues, id, stage.index, 'nobody: there is nothing to approve');
         await releaseGate(queues, id, stage.index);
       }
       await job.updateProgress({ added: stage.index } satisfies RunProgress);
