@@ -12,7 +12,11 @@ import {
   remainingWriters,
   sessionStarts,
 } from '../../postgres/catalog/fence.ts';
-import { DatabasePrivilege, databasePrivileges } from '../../postgres/catalog/database-definitions.ts';
+import {
+  DatabasePrivilege,
+  databasePrivileges,
+  privilegesWithout,
+} from '../../postgres/catalog/database-definitions.ts';
 import { DatabaseError } from '../../postgres/errors.ts';
 import { fragment, id, join, lit, sql } from '../../postgres/sql.ts';
 import type { Sql } from '../../postgres/sql.ts';
@@ -279,10 +283,10 @@ async function reopen({ source, sourceCluster }: FenceContext, note: FenceNote, 
   const [wanted, present] = [await connect(note.acl), await connect(state.acl)];
   const roleOf = (grantee: string | null) => (grantee === null ? fragment`public` : id(grantee));
   await maintenance.transaction(async () => {
-    for (const { grantee, grantor } of without(present, wanted)) {
+    for (const { grantee, grantor } of privilegesWithout(present, wanted)) {
       await as(grantor, sql`revoke connect on database ${name} from ${roleOf(grantee)} cascade`);
     }
-    for (const { grantee, grantor, grantable } of ownersFirst(without(wanted, present))) {
+    for (const { grantee, grantor, grantable } of ownersFirst(privilegesWithout(wanted, present))) {
       const option = grantable ? fragment` with grant option` : fragment``;
       await as(grantor, sql`grant connect on database ${name} to ${roleOf(grantee)}${option}`);
     }
@@ -295,11 +299,6 @@ async function reopen({ source, sourceCluster }: FenceContext, note: FenceNote, 
     await maintenance.run(statement);
     await maintenance.run(sql`reset role`);
   }
-}
-
-function without(these: readonly DatabasePrivilege[], those: readonly DatabasePrivilege[]): DatabasePrivilege[] {
-  const keys = new Set(those.map((each) => JSON.stringify(each)));
-  return these.filter((each) => !keys.has(JSON.stringify(each)));
 }
 
 /** A privilege can be handed on only by who has it with the grant option: grantors come before those they gave it to. */

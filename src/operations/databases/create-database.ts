@@ -3,6 +3,7 @@ import { defineOperation, holds, lacks } from '../../engine/operation.ts';
 import type { OperationContext } from '../../engine/operation.ts';
 import { PgconvoyError } from '../../errors.ts';
 import { DatabaseDefinition, UserObjects, userObjects } from '../../postgres/catalog/database-definitions.ts';
+import { SettingName, unknownSettings } from '../../postgres/catalog/settings.ts';
 import { parseSetting, sameSetting, setClause } from '../../postgres/settings.ts';
 import { fragment, id, join, lit, sql } from '../../postgres/sql.ts';
 import type { Fragment } from '../../postgres/sql.ts';
@@ -117,12 +118,12 @@ export const createDatabase = defineOperation({
   },
 });
 
-const factsOf = ({ owner, encoding, collate, tablespace }: DatabaseDefinition, unknownSettings: readonly string[]) => ({
+const factsOf = ({ owner, encoding, collate, tablespace }: DatabaseDefinition, unknown: readonly string[]) => ({
   owner,
   encoding,
   collate,
   tablespace,
-  unknownSettings: [...unknownSettings],
+  unknownSettings: [...unknown],
 });
 
 const ledgerKey = ({ target }: OperationContext) => ({ kind: 'database', database: target.name });
@@ -187,12 +188,7 @@ function refuseOtherLocale({ target }: OperationContext, wanted: DatabaseDefinit
 /** Settings that the target knows, and the names of those it does not (removed since the source's major). */
 async function knownSettings({ targetCluster }: OperationContext, { settings }: DatabaseDefinition) {
   const names = settings.map(({ setting }) => parseSetting(setting).name);
-  const rows = await targetCluster.maintenance.many(
-    z.object({ name: z.string() }),
-    // A name with a dot is a setting of an extension or an application: always taken.
-    sql`select name from unnest(${names}::text[]) name
-         where name not like '%.%' and current_setting(name, true) is null`,
-  );
+  const rows = await targetCluster.maintenance.many(SettingName, unknownSettings(names));
   const unknown = new Set(rows.map((row) => row.name));
   return {
     settings: settings.filter(({ setting }) => !unknown.has(parseSetting(setting).name)),

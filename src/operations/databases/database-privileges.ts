@@ -1,5 +1,9 @@
 import type { OperationContext } from '../../engine/operation.ts';
-import { DatabasePrivilege, databasePrivileges } from '../../postgres/catalog/database-definitions.ts';
+import {
+  DatabasePrivilege,
+  databasePrivileges,
+  privilegesWithout,
+} from '../../postgres/catalog/database-definitions.ts';
 import type { BoundCluster } from '../../postgres/cluster.ts';
 import { fragment, id, sql, trusted } from '../../postgres/sql.ts';
 import { targetDefinition } from './closed-database.ts';
@@ -19,12 +23,7 @@ export async function privilegeDifference(context: OperationContext, { acl }: Wa
     targetCluster.maintenance.many(DatabasePrivilege, databasePrivileges(target.name, found.acl)),
   ]);
   const users = wanted.filter(({ grantee }) => !grantee?.startsWith('pgconvoy'));
-  return { owner: found.owner, missing: without(users, present), surplus: without(present, users) };
-}
-
-function without(these: readonly DatabasePrivilege[], those: readonly DatabasePrivilege[]): DatabasePrivilege[] {
-  const keys = new Set(those.map((each) => JSON.stringify(each)));
-  return these.filter((each) => !keys.has(JSON.stringify(each)));
+  return { owner: found.owner, missing: privilegesWithout(users, present), surplus: privilegesWithout(present, users) };
 }
 
 /**

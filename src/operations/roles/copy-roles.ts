@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { defineOperation, holds, lacks } from '../../engine/operation.ts';
 import type { OperationContext } from '../../engine/operation.ts';
+import { SettingName, unknownSettings } from '../../postgres/catalog/settings.ts';
 import {
   DroppableRole,
   droppableRoles,
@@ -65,7 +66,7 @@ export const copyRoles = defineOperation({
         .map((role) => ({ role: role.name, attributes: differences(role, found.get(role.name)!) }))
         .filter(({ attributes }) => attributes.length > 0),
       memberships: source.memberships.length,
-      unknownSettings: await unknownSettings(context, source.roles),
+      unknownSettings: await removedSettings(context, source.roles),
     });
   },
 
@@ -76,7 +77,7 @@ export const copyRoles = defineOperation({
     const missed = new Set(missing.map((each) => each.role));
     const present = new Set(target.roles.map(({ name }) => name));
     const roles = source.roles.filter(({ name }) => missed.has(name) && !present.has(name));
-    const unknown = new Set(await unknownSettings(context, roles));
+    const unknown = new Set(await removedSettings(context, roles));
     for (const [done, role] of roles.entries()) {
       signal.throwIfAborted();
       progress({ done, total: roles.length, unit: 'objects', note: role.name });
@@ -181,16 +182,12 @@ function differences(one: RoleDefinition, other: RoleDefinition): string[] {
   return different;
 }
 
-async function unknownSettings(
+async function removedSettings(
   { targetCluster }: OperationContext,
   roles: readonly RoleDefinition[],
 ): Promise<string[]> {
   const names = [...new Set(roles.flatMap(({ settings }) => settings.map((text) => parseSetting(text).name)))];
   if (names.length === 0) return [];
-  const rows = await targetCluster.maintenance.many(
-    z.object({ name: z.string() }),
-    sql`select name from unnest(${names}::text[]) name
-         where name not like '%.%' and current_setting(name, true) is null order by 1`,
-  );
+  const rows = await targetCluster.maintenance.many(SettingName, unknownSettings(names));
   return rows.map(({ name }) => name);
 }

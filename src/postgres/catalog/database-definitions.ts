@@ -96,3 +96,12 @@ export const userObjects = (): Sql => sql`
     select format('large object %s', oid) from pg_largeobject_metadata)
   select count(*)::float8 as count, (array_agg(name order by name))[1:5] as examples from objects
    having count(*) > 0`;
+
+/** Those of the first that are not among the second. */
+export function privilegesWithout(
+  these: readonly DatabasePrivilege[],
+  those: readonly DatabasePrivilege[],
+): DatabasePrivilege[] {
+  const keys = new Set(those.map((each) => JSON.stringify(each)));
+  return these.filter((each) => !keys.has(JSON.stringify(each)));
+}

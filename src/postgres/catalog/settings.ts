@@ -31,4 +31,4 @@ export const databaseSettingNames = (): Sql => sql`
 
 /** Of these names, those this server does not know. A name with a dot is an extension's or an application's: always taken. */
 export const unknownSettings = (names: readonly string[]): Sql => sql`
-  select name from unnest(${names}::text[]) name where name not like '%.%' and current_setting(name, true) is null`;
+  select name from unnest(${names}::text[]) name where name not like '%.%' and current_setting(name, true) is null order by 1`;
