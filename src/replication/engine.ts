@@ -51,6 +51,8 @@ export interface Pair {
  */
 export interface ReplicationEngine {
   readonly name: 'native';
+  /** By what a row is recognised, beside a primary key or an index chosen as replica identity: by the whole row too. */
+  readonly identities: { readonly full: boolean };
 
   /** Tables now in our publication; undefined where there is no publication. */
   publishedTables(pair: Pair): Promise<readonly TableName[] | undefined>;

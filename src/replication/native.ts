@@ -17,6 +17,7 @@ import { tablesWithout } from './table-names.ts';
  */
 export const nativeEngine: ReplicationEngine = {
   name: 'native',
+  identities: { full: true },
   publishedTables,
   publish,
   unpublish,
