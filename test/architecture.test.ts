@@ -58,6 +58,7 @@ const HOMES: Readonly<Record<string, readonly string[]>> = {
   bullmq: ['src/queue'],
   ioredis: ['src/queue'],
   commander: ['src/cli'],
+  '@clack/prompts': ['src/cli'],
   'log-update': ['src/cli'],
   pino: ['src/log'],
   yaml: ['src/config'],

@@ -5,6 +5,7 @@ import { Terminal } from './render/terminal.ts';
 /** Options that every command takes, before or after its name. */
 export interface Globals {
   readonly config?: string;
+  readonly configPasswordFile?: string;
   readonly source?: string;
   readonly target?: string;
   readonly queue?: string;

@@ -44,6 +44,7 @@ export function buildProgram(): Command {
 
   program
     .option('-c, --config <file>', 'configuration (else $PGCONVOY_CONFIG, else ./pgconvoy.yaml)')
+    .option('--config-password-file <file>', 'password of an encrypted configuration (else $PGCONVOY_CONFIG_PASSWORD)')
     .option('--source <connection>', 'cluster to leave: a URL or key=value pairs, as psql takes them')
     .option('--target <connection>', 'cluster to move to')
     .option('--queue <url>', 'redis:// or rediss://; without any, a private redis-server is used')

@@ -1,4 +1,3 @@
-import { loadConfig } from '../config/load.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import { closeClusters, openClusters } from '../runtime/clusters.ts';
 import type { Clusters } from '../runtime/context.ts';
@@ -6,12 +5,14 @@ import { selectDatabases } from '../runtime/databases.ts';
 import type { Selection } from '../runtime/databases.ts';
 import { meetServers } from '../runtime/preflight-servers.ts';
 import type { Globals, Invocation } from './command.ts';
+import { openConfig } from './config-password.ts';
 import type { Terminal } from './render/terminal.ts';
 
 /** The configuration as this command line means it: the patterns of --databases and --exclude take the place of the file's. */
-export function configOf({ terminal, globals }: Pick<Invocation, 'terminal' | 'globals'>): LoadedConfig {
-  const loaded = loadConfig({
+export async function configOf({ terminal, globals }: Pick<Invocation, 'terminal' | 'globals'>): Promise<LoadedConfig> {
+  const loaded = await openConfig(terminal, {
     path: globals.config,
+    configPasswordFile: globals.configPasswordFile,
     env: process.env,
     flags: { source: globals.source, target: globals.target, queue: globals.queue },
   });

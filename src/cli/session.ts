@@ -71,7 +71,7 @@ export async function openSession(
   { terminal, globals }: Pick<Invocation, 'terminal' | 'globals'>,
   { works }: SessionOptions,
 ): Promise<Session> {
-  const loaded = configOf({ terminal, globals });
+  const loaded = await configOf({ terminal, globals });
   const embedded = namesQueue(loaded) ? undefined : await ensureEmbedded(loaded, { worker: works, env: process.env });
   if (embedded && works)
     terminal.note(`private queue and worker of this machine: state and logs in ${embedded.folder}`);

@@ -2,8 +2,10 @@ import { existsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import * as z from 'zod';
 import type { ServerAddress } from '../postgres/connection.ts';
+import { findConfigPassword } from './config-password.ts';
 import { ConnectionStringError, parseConnectionString, portOf, sslModeOf, timeoutOf } from './connection-string.ts';
 import type { ConnectionParts } from './connection-string.ts';
+import { decryptValues } from './decrypt.ts';
 import { pathFrom, readText, systemUser, variable } from './environment.ts';
 import type { Environment } from './environment.ts';
 import { keysAt, placesOfKey } from './keys.ts';
@@ -32,6 +34,10 @@ export interface LoadOptions {
   readonly flags?: ConfigFlags;
   /** Where ./pgconvoy.yaml is looked for; the current folder unless said otherwise. */
   readonly cwd?: string;
+  /** The password of encrypted values, as a person has typed it. */
+  readonly configPassword?: string | undefined;
+  /** `--config-password-file`. */
+  readonly configPasswordFile?: string | undefined;
 }
 
 export interface LoadedConfig {
@@ -45,6 +51,8 @@ export interface LoadedConfig {
   readonly settings: Settings;
   /** For the person who runs the command; nothing that stops it. */
   readonly warnings: readonly string[];
+  /** With which encrypted values were opened, for a worker that this process starts: never log it. */
+  readonly configPassword: string | undefined;
 }
 
 type Side = 'source' | 'target';
@@ -56,8 +64,9 @@ type Side = 'source' | 'target';
  * Who says where a server is: the flag, else the file; what they leave out comes from libpq's variables (PGHOST, PGPORT, PGUSER,
  * PGDATABASE, PGPASSWORD, PGSSLMODE, PGSSLROOTCERT, PGCONNECT_TIMEOUT), for both sides alike, then .pgpass, then
  * libpq's defaults. But where a cluster is must be said: PGHOST and PGPORT alone name the source (as for psql), never the target.
+ * Encrypted values are opened with the password that was typed, or that a variable or a file holds.
  * @see https://www.postgresql.org/docs/current/libpq-envars.html
- * @throws ConfigError that lists everything that is wrong, each with its place and remedy.
+ * @throws ConfigError that lists everything that is wrong, each with its place and remedy; PasswordNeeded
  */
 export function loadConfig(options: LoadOptions): LoadedConfig {
   const { env } = options;
@@ -69,14 +78,20 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
   const yaml = file === undefined ? NO_FILE : readYamlFile(file, env);
   const problems: Problem[] = [...yaml.problems];
 
-  const given = withFlags(yaml.value, flags, problems);
+  const decrypted = decryptValues(withFlags(yaml.value, flags, problems), {
+    file: file ?? usual,
+    password: () => findConfigPassword({ ...options, cwd }),
+    placeOf: yaml.placeOf,
+  });
+  const given = decrypted.value;
+  problems.push(...decrypted.problems);
   const overridden = (path: Path) =>
     (['source', 'target', 'queue'] as const).some((key) => path[0] === key && flags[key] !== undefined);
   const placeOf = (path: Path) => (overridden(path) ? `--${String(path[0])}` : yaml.placeOf(path));
   const config = problems.length === 0 ? validate(given, yaml, problems, placeOf) : undefined;
   if (!config) throw configError(problems);
 
-  const warnings: string[] = [];
+  const warnings: string[] = [...(decrypted.password?.warnings ?? [])];
   const scope: Scope = { env, folder: file === undefined ? cwd : dirname(file), given, placeOf, problems, warnings };
   const source = resolveServer('source', config.source, scope);
   const target = resolveServer('target', config.target, scope);
@@ -108,6 +123,7 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
     addresses: { source: source.address, target: target.address },
     settings: settingsOf(complete),
     warnings,
+    configPassword: decrypted.password?.password,
   };
 }
 

@@ -22,7 +22,7 @@ export const plan = (): Command =>
       action(async (invocation, name = 'upgrade') => {
         const { terminal } = invocation;
         const workflow = workflowNamed(name);
-        await using servers = new Servers(configOf(invocation), terminal);
+        await using servers = new Servers(await configOf(invocation), terminal);
         const { selected, reported } = await servers.select();
         const planned = planOf(workflow, selected);
         terminal.print(renderPlan(planned, reported, terminal.style, terminal.width));

@@ -20,7 +20,7 @@ export const worker = (): Command =>
     ],
   }).action(
     action(async (invocation) => {
-      const loaded = configOf(invocation);
+      const loaded = await configOf(invocation);
       if (!namesQueue(loaded)) {
         throw new ConfigError('a worker of its own needs a queue that others can reach, and none is configured', {
           hint: 'Set queue.url or give --queue. Without a queue every command starts the worker of this machine by itself.',

@@ -19,7 +19,7 @@ export class Terminal {
   /** For what goes to stderr. */
   readonly noteStyle: Style;
   readonly stderr: NodeJS.WriteStream;
-  readonly #stdin: NodeJS.ReadStream;
+  readonly stdin: NodeJS.ReadStream;
   readonly #stdout: NodeJS.WriteStream;
   readonly #dumb: boolean;
 
@@ -27,7 +27,7 @@ export class Terminal {
     const env = options.env ?? process.env;
     this.json = options.json;
     this.#dumb = env['TERM'] === 'dumb';
-    this.#stdin = options.stdin ?? process.stdin;
+    this.stdin = options.stdin ?? process.stdin;
     this.#stdout = options.stdout ?? process.stdout;
     this.stderr = options.stderr ?? process.stderr;
     this.style = styleFor({ wanted: options.colour, isTTY: this.#stdout.isTTY === true, env });
@@ -41,7 +41,12 @@ export class Terminal {
 
   /** Somebody sits there who sees questions (on stderr) and can answer them. */
   get canAsk(): boolean {
-    return this.#stdin.isTTY === true && this.stderr.isTTY === true;
+    return this.stdin.isTTY === true && this.stderr.isTTY === true;
+  }
+
+  /** Somebody sits there, at a terminal that can redraw a line: for prompts that hide what is typed, or offer choices. */
+  get canPrompt(): boolean {
+    return this.canAsk && this.canRedraw;
   }
 
   /** The live view may redraw itself. */
@@ -66,7 +71,7 @@ export class Terminal {
 
   /** Asks until the signal says that nobody waits for the answer any more; then undefined. */
   async ask(question: string, signal: AbortSignal): Promise<string | undefined> {
-    const lines = createInterface({ input: this.#stdin, output: this.stderr });
+    const lines = createInterface({ input: this.stdin, output: this.stderr });
     try {
       // In raw mode readline gets Ctrl-C itself; it must mean what it means everywhere else.
       lines.once('SIGINT', () => process.kill(process.pid, 'SIGINT'));

@@ -15,13 +15,15 @@ import type { Place } from './place.ts';
 import { identityOf, isRunning, nameOf, parseIdentity } from './process-identity.ts';
 import { startRedis, stopRedis } from './redis-server.ts';
 
-/** The variable by which a worker of our own learns what it belongs to; a variable, because flags may hold passwords. */
+/** The variable by which a worker of our own learns what it belongs to; a variable, because there are passwords in it. */
 export const EMBEDDED = 'PGCONVOY_EMBEDDED';
 
 /** What stands in that variable. */
 export interface EmbeddedNote {
   readonly path: string | undefined;
   readonly flags: ConfigFlags;
+  /** Of an encrypted configuration; it may have been typed, and nobody is there to ask a worker. */
+  readonly configPassword: string | undefined;
   readonly idleMs: number;
 }
 
@@ -117,7 +119,12 @@ async function startWorker(place: Place, loaded: LoadedConfig, options: Embedded
     const deadline = Date.now() + WORKER_START_MS;
     while (isRunning(running) && Date.now() < deadline) await sleep(30);
   }
-  const note: EmbeddedNote = { path: loaded.file, flags: loaded.flags, idleMs: options.idleMs ?? 60_000 };
+  const note: EmbeddedNote = {
+    path: loaded.file,
+    flags: loaded.flags,
+    configPassword: loaded.configPassword,
+    idleMs: options.idleMs ?? 60_000,
+  };
   const log = openSync(workerLog(place), 'a', 0o600);
   try {
     const args = [...(options.nodeArguments ?? process.execArgv), workerEntry()];

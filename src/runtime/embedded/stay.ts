@@ -30,7 +30,7 @@ export function embeddedWorker(env: Environment): EmbeddedWorker | undefined {
   const text = env[EMBEDDED];
   if (text === undefined) return undefined;
   const note = JSON.parse(text) as EmbeddedNote;
-  const own = loadConfig({ path: note.path, flags: note.flags, env });
+  const own = loadConfig({ path: note.path, flags: note.flags, configPassword: note.configPassword, env });
   const place = placeOf(own, env);
   return {
     loaded: { ...own, config: { ...own.config, queue: queueAt(place, own) } },
