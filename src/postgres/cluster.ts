@@ -1,11 +1,12 @@
 import pg from 'pg';
-import * as z from 'zod';
-import { newClient } from './connection.ts';
+import { newClient, unknownSetting } from './connection.ts';
 import type { ServerAddress } from './connection.ts';
 import { Database } from './database.ts';
 import type { Binding } from './database.ts';
 import { toPgconvoyError } from './errors.ts';
-import { lit, sql } from './sql.ts';
+import { lit } from './sql.ts';
+import { ClusterIdentity, clusterIdentity } from './catalog/server.ts';
+import { ANY_NEWER, majorOf, majorOfText } from './versions.ts';
 
 export type Side = 'source' | 'target';
 
@@ -14,12 +15,10 @@ const IDLE_MS = 5_000;
 /** Sessions kept per cluster and process, so that a lane of short steps does not reconnect at each of them. */
 const IDLE_MOST = 24;
 
-/** `server_version_num` is 100 × major + minor from 10 on (180006); before, 90624 is 9.6.24. */
-const Facts = z.object({ version_num: z.coerce.number(), system_identifier: z.string(), now: z.string() });
 export interface ClusterFacts {
   /** server_version_num, e.g. 150020. */
   readonly versionNum: number;
-  /** 10, 15, 18. For 9.x: 9. */
+  /** 10, 15, 18; before 10 one of 9.4, 9.5, 9.6. */
   readonly major: number;
   /** The same for a server and its physical copies, different for every initdb. */
   readonly systemIdentifier: string;
@@ -33,6 +32,9 @@ export class Cluster {
   readonly maintenanceDatabase: string;
   /** The address as it has worked: without TLS where `prefer` met a server without. */
   #reachable: ServerAddress;
+  /** Settings of ours that the server is too old to know. */
+  readonly #unknown = new Set<string>();
+  readonly #majors = new WeakMap<pg.Client, number>();
   readonly #idle = new Map<pg.Client, { readonly database: string; readonly timer: NodeJS.Timeout }>();
 
   constructor(side: Side, address: ServerAddress, maintenanceDatabase: string) {
@@ -72,10 +74,36 @@ export class Cluster {
     }
   }
 
-  /** With sslmode `prefer`, a server that has or wants no TLS is asked again without, as libpq does. */
-  async #open(database: string, applicationName: string): Promise<pg.Client> {
-    const dial = async (address: ServerAddress) => {
-      const client = newClient(address, database, applicationName);
+  /**
+   * A session of the replication protocol, for commands of walsenders.
+   * @see https://www.postgresql.org/docs/current/protocol-replication.html
+   * @throws UnreachableError, DatabaseError
+   */
+  async connectForReplication(database: string, applicationName: string): Promise<pg.Client> {
+    try {
+      return await this.#open(database, applicationName.slice(0, 63), 'replication');
+    } catch (error) {
+      throw toPgconvoyError(error, { server: this.side, database });
+    }
+  }
+
+  /** The major version of the server behind a session, as the server itself has said when it began. */
+  majorOf(client: pg.Client): number {
+    return this.#majors.get(client) ?? ANY_NEWER;
+  }
+
+  /**
+   * With sslmode `prefer`, a server that has or wants no TLS is asked again without, as libpq does; one that does not know a
+   * setting is asked again without that.
+   */
+  async #open(database: string, applicationName: string, protocol?: 'replication'): Promise<pg.Client> {
+    const dial = async (address: ServerAddress): Promise<pg.Client> => {
+      // As it is now: a session that begins at the same time may find out more.
+      const without = new Set(this.#unknown);
+      const client = newClient(address, database, applicationName, without, protocol);
+      client.connection.on('parameterStatus', ({ parameterName, parameterValue }: Record<string, string>) => {
+        if (parameterName === 'server_version') this.#majors.set(client, majorOfText(parameterValue ?? ''));
+      });
       try {
         await client.connect();
         client.once('end', () => {
@@ -85,7 +113,10 @@ export class Cluster {
         return client;
       } catch (error) {
         void client.end().catch(() => {});
-        throw error;
+        const setting = unknownSetting(error);
+        if (setting === undefined || without.has(setting)) throw error;
+        this.#unknown.add(setting);
+        return dial(address);
       }
     };
     // Its own, since another session may find out meanwhile that there is no TLS.
@@ -130,7 +161,7 @@ export class Cluster {
   async cancel(client: pg.Client): Promise<void> {
     const pid = (client as unknown as { processID: number | null }).processID;
     if (pid === null) return;
-    const other = newClient(this.#reachable, this.maintenanceDatabase, 'pgconvoy/cancel');
+    const other = newClient(this.#reachable, this.maintenanceDatabase, 'pgconvoy/cancel', this.#unknown);
     try {
       await other.connect();
       await other.query('select pg_cancel_backend($1)', [pid]);
@@ -181,21 +212,25 @@ export class BoundCluster {
     return database;
   }
 
+  /** The same cluster for a part of the job, which this signal ends as well. Close it at the end of that part. */
+  during(signal: AbortSignal): BoundCluster {
+    return new BoundCluster(this.cluster, {
+      ...this.#binding,
+      signal: AbortSignal.any([this.#binding.signal, signal]),
+    });
+  }
+
   /**
    * Version and identity of the server, asked once per job.
    * @see https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-CONTROLDATA
    */
   facts(): Promise<ClusterFacts> {
     this.#facts ??= this.maintenance
-      .one(
-        Facts,
-        sql`select current_setting('server_version_num') as version_num, system_identifier::text, now()::text as now
-              from pg_control_system()`,
-      )
-      .then((row) => ({
-        versionNum: row.version_num,
-        major: Math.floor(row.version_num / 10_000),
-        systemIdentifier: row.system_identifier,
+      .one(ClusterIdentity, clusterIdentity())
+      .then(({ versionNum, systemIdentifier }) => ({
+        versionNum,
+        major: majorOf(versionNum),
+        systemIdentifier,
       }));
     return this.#facts;
   }

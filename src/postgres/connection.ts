@@ -37,9 +37,25 @@ const SESSION: Readonly<Record<string, string>> = {
   standard_conforming_strings: 'on',
 };
 
+/** Which of these a server refuses the session for, because it is too old to know it; 42704 is undefined_object. */
+export function unknownSetting(error: unknown): string | undefined {
+  const { code, message } = error as { code?: unknown; message?: unknown };
+  if (code !== '42704') return undefined;
+  return Object.keys(SESSION).find((name) => String(message).includes(`"${name}"`));
+}
+
 /** A client that is not connected yet. Its `error` event is always listened to: a lost idle connection must not end the process. */
-export function newClient(address: ServerAddress, database: string, applicationName: string): pg.Client {
+export function newClient(
+  address: ServerAddress,
+  database: string,
+  applicationName: string,
+  without: ReadonlySet<string> = new Set(),
+  protocol?: 'replication',
+): pg.Client {
+  // pg knows `replication`, its types do not.
+  const replication = protocol === 'replication' ? { replication: 'database' } : {};
   const client = new pg.Client({
+    ...replication,
     host: address.host,
     port: address.port,
     user: address.user,
@@ -52,6 +68,7 @@ export function newClient(address: ServerAddress, database: string, applicationN
     application_name: applicationName,
     client_encoding: 'UTF8',
     options: Object.entries(SESSION)
+      .filter(([name]) => !without.has(name))
       .map(([name, value]) => `-c ${name}=${value}`)
       .join(' '),
   });

@@ -2,7 +2,8 @@ import type pg from 'pg';
 import type * as z from 'zod';
 import { PgconvoyError } from '../errors.ts';
 import { toPgconvoyError } from './errors.ts';
-import { id, lit, sql, Sql } from './sql.ts';
+import { ReplicationSession } from './replication-session.ts';
+import { id, lit, sql, Sql, trustedStatement } from './sql.ts';
 import type { Cluster, Side } from './cluster.ts';
 
 export interface StatementOptions {
@@ -76,7 +77,7 @@ export class Database {
    * @see https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-MULTI-STATEMENT
    */
   async script(text: string): Promise<void> {
-    await this.#query(new Sql(text, []));
+    await this.#query(trustedStatement(text));
   }
 
   /** Everything inside commits together or not at all. */
@@ -89,7 +90,7 @@ export class Database {
       return result;
     } catch (error) {
       // The error that led here is the one to report, whatever the rollback says.
-      await this.#query(sql`rollback`).catch(() => this.#abandon());
+      if (this.#client) await this.#query(sql`rollback`).catch(() => this.#abandon());
       throw error;
     } finally {
       this.#inTransaction = false;
@@ -101,10 +102,33 @@ export class Database {
     return new Database(this.cluster, this.name, this.#binding);
   }
 
-  /** The pg client itself, for protocols that are not statements (COPY streams). Not reused afterwards. */
-  async rawClient(): Promise<pg.Client> {
-    this.#spoiled = true;
-    return this.#connected();
+  /**
+   * Hands out the pg client, for what is more than a statement (COPY streams): nothing else runs in the session until `body` is
+   * through, and when it fails the session ends, whatever state it is in. Aborting cancels what runs on the server.
+   */
+  async exclusively<T>(body: (client: pg.Client) => Promise<T>): Promise<T> {
+    const next = this.#queue.then(async () => {
+      this.#binding.signal.throwIfAborted();
+      const client = await this.#connected();
+      const cancel = () => void this.cluster.cancel(client);
+      this.#binding.signal.addEventListener('abort', cancel, { once: true });
+      try {
+        return await body(client);
+      } catch (error) {
+        this.#abandon();
+        this.#binding.signal.throwIfAborted();
+        throw toPgconvoyError(error, { server: this.side, database: this.name });
+      } finally {
+        this.#binding.signal.removeEventListener('abort', cancel);
+      }
+    });
+    this.#queue = next.catch(() => {});
+    return next;
+  }
+
+  /** A session of the replication protocol to this database, not connected yet. Close it when done. */
+  replicationSession(): ReplicationSession {
+    return new ReplicationSession(this.cluster, this.name, this.#binding);
   }
 
   /** Gives the session back for the next job on this database, or ends it. */
@@ -156,10 +180,9 @@ export class Database {
       if (settings.length > 0)
         await client.query(settings.map(([n, v]) => sql`set ${id(n)} = ${lit(v)}`.text).join('; '));
       try {
+        const { text, values } = statement.at(this.cluster.majorOf(client));
         return await client.query<Record<string, unknown>>(
-          statement.values.length > 0
-            ? { text: statement.text, values: [...statement.values] }
-            : { text: statement.text },
+          values.length > 0 ? { text, values: [...values] } : { text },
         );
       } finally {
         if (settings.length > 0) {

@@ -1,30 +1,22 @@
-import * as z from 'zod';
 import type { BoundCluster, Cluster } from './cluster.ts';
+import {
+  Found,
+  forgetNote,
+  ledgerExists,
+  LedgerEntry,
+  ledgerTable,
+  notes,
+  recordNote,
+  replaceNote,
+  SCHEMA,
+} from './catalog/ledger-notes.ts';
+import type { LedgerKey } from './catalog/ledger-notes.ts';
 import { DatabaseError } from './errors.ts';
 import { id, sql } from './sql.ts';
 import type { Sql } from './sql.ts';
 
-const SCHEMA = 'pgconvoy';
-
 /** Clusters whose ledger this process has seen: inside a write outage each round trip counts. */
 const seen = new WeakSet<Cluster>();
-
-export const LedgerEntry = z.object({
-  kind: z.string(),
-  /** The database the change is in; '' for changes of the cluster itself. */
-  database: z.string(),
-  /** The object, by its qualified name; '' where the kind says it all. */
-  object: z.string(),
-  before: z.unknown(),
-  at: z.string(),
-});
-export type LedgerEntry = z.output<typeof LedgerEntry>;
-
-export interface LedgerKey {
-  readonly kind: string;
-  readonly database?: string;
-  readonly object?: string;
-}
 
 /**
  * The record a cluster keeps of what pgconvoy changed in it and how to put it back: schema `pgconvoy` in its maintenance
@@ -42,32 +34,17 @@ export class Ledger {
    * own change as the original.
    */
   async record(key: LedgerKey, before: unknown): Promise<void> {
-    await this.#write(
-      sql`insert into ${id(SCHEMA, 'ledger')} (kind, database, object, before)
-          values (${key.kind}, ${key.database ?? ''}, ${key.object ?? ''}, ${JSON.stringify(before ?? null)}::jsonb)
-          on conflict (kind, database, object) do nothing`,
-    );
+    await this.#write(recordNote(key, before));
   }
 
   /** Replaces a note; for what is a state of ours (a deadline, a secret), not the original of something. */
   async replace(key: LedgerKey, before: unknown): Promise<void> {
-    await this.#write(
-      sql`insert into ${id(SCHEMA, 'ledger')} (kind, database, object, before)
-          values (${key.kind}, ${key.database ?? ''}, ${key.object ?? ''}, ${JSON.stringify(before ?? null)}::jsonb)
-          on conflict (kind, database, object) do update set before = excluded.before, at = clock_timestamp()`,
-    );
+    await this.#write(replaceNote(key, before));
   }
 
   /** All notes, or those of one kind and database. Oldest first. */
   async entries(kind?: string, database?: string): Promise<LedgerEntry[]> {
-    const read = () =>
-      this.#cluster.maintenance.many(
-        LedgerEntry,
-        sql`select kind, database, object, before, at::text from ${id(SCHEMA, 'ledger')}
-             where (${kind ?? null}::text is null or kind = ${kind ?? null})
-               and (${database ?? null}::text is null or database = ${database ?? null})
-             order by at, kind, database, object`,
-      );
+    const read = () => this.#cluster.maintenance.many(LedgerEntry, notes(kind, database));
     return (await this.#ifThere(read)) ?? [];
   }
 
@@ -78,25 +55,33 @@ export class Ledger {
 
   /** The change is taken back, or belongs to the operator now. */
   async forget(key: LedgerKey): Promise<void> {
-    const remove = () =>
-      this.#cluster.maintenance.run(
-        sql`delete from ${id(SCHEMA, 'ledger')}
-             where kind = ${key.kind} and database = ${key.database ?? ''} and object = ${key.object ?? ''}`,
-      );
-    await this.#ifThere(remove);
+    await this.#ifThere(() => this.#cluster.maintenance.run(forgetNote(key)));
   }
 
   async exists(): Promise<boolean> {
-    const { found } = await this.#cluster.maintenance.one(
-      z.object({ found: z.boolean() }),
-      sql`select to_regclass(${`${SCHEMA}.ledger`}) is not null as found`,
-    );
+    const { found } = await this.#cluster.maintenance.one(Found, ledgerExists());
     return found;
   }
 
   /** Removes the ledger itself; the last thing uninstall does. */
   async drop(): Promise<void> {
     await this.#cluster.maintenance.run(sql`drop schema if exists ${id(SCHEMA)} cascade`);
+  }
+
+  /** Removes a ledger without notes, so that what only looked leaves nothing behind. Somebody may just be writing the first note. */
+  async dropIfEmpty(): Promise<void> {
+    const database = this.#cluster.maintenance;
+    if (!(await this.exists())) return;
+    await database.transaction(async () => {
+      await database.run(sql`lock table ${id(SCHEMA, 'ledger')} in access exclusive mode`);
+      const { found } = await database.one(
+        Found,
+        sql`select exists (select from ${id(SCHEMA, 'ledger')})
+                or (select count(*) > 1 from pg_class c join pg_namespace n on n.oid = c.relnamespace
+                     where n.nspname = ${SCHEMA} and c.relkind in ('r', 'p', 'v', 'm', 'S', 'f')) as found`,
+      );
+      if (!found) await this.drop();
+    });
   }
 
   /** Asks whether there is a ledger only until it was seen once; uninstall may have dropped it since. */
@@ -130,12 +115,7 @@ export class Ledger {
       await database.run(sql`create schema if not exists ${id(SCHEMA)}`);
       // Some notes are secrets (the replication role's password), so nobody else may read them.
       await database.run(sql`revoke all on schema ${id(SCHEMA)} from public`);
-      await database.run(
-        sql`create table if not exists ${id(SCHEMA, 'ledger')} (
-              kind text not null, database text not null, object text not null,
-              before jsonb not null, at timestamptz not null default clock_timestamp(),
-              primary key (kind, database, object))`,
-      );
+      await database.run(ledgerTable());
     });
   }
 }

@@ -19,8 +19,16 @@ export function scramVerifier(
   return `SCRAM-SHA-256$${iterations}:${salt.toString('base64')}$${storedKey}:${serverKey}`;
 }
 
-/** Whether this is the verifier of that password. */
-export function isVerifierOf(password: string, verifier: string): boolean {
+/**
+ * What a server before 10 keeps of a role's password.
+ * @see https://www.postgresql.org/docs/9.6/catalog-pg-authid.html
+ */
+export const md5Verifier = (password: string, role: string): string =>
+  `md5${createHash('md5').update(password).update(role).digest('hex')}`;
+
+/** Whether this is the verifier of that role's password. */
+export function isVerifierOf(password: string, verifier: string, role: string): boolean {
+  if (verifier.startsWith('md5')) return verifier === md5Verifier(password, role);
   const [, iterations, salt] = /^SCRAM-SHA-256\$(\d+):([^$]+)\$/.exec(verifier) ?? [];
   if (iterations === undefined || salt === undefined) return false;
   const expected = Buffer.from(scramVerifier(password, Buffer.from(salt, 'base64'), Number(iterations)));

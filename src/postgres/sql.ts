@@ -1,23 +1,48 @@
-/** A statement made by the `sql` tag: text with `$n` placeholders and the values that go there. */
-export class Sql {
-  readonly #brand = true;
+import { ANY_NEWER, offers } from './versions.ts';
+import type { Feature } from './versions.ts';
+
+interface Rendered {
   readonly text: string;
   readonly values: readonly unknown[];
-  constructor(text: string, values: readonly unknown[]) {
-    this.text = text;
-    this.values = values;
+}
+
+/**
+ * A statement made by the `sql` tag: text with `$n` placeholders and the values that go there. What majors write differently
+ * (`since`) is decided by the server that runs it.
+ */
+export class Sql {
+  readonly #brand = true;
+  readonly #render: (major: number) => Rendered;
+  constructor(render: (major: number) => Rendered) {
+    this.#render = render;
+  }
+  /** As a server of this major understands it. */
+  at(major: number): Rendered {
+    return this.#render(major);
+  }
+  get text(): string {
+    return this.#render(ANY_NEWER).text;
+  }
+  get values(): readonly unknown[] {
+    return this.#render(ANY_NEWER).values;
   }
   static is(value: unknown): value is Sql {
     return typeof value === 'object' && value !== null && #brand in value;
   }
 }
 
-/** Text that is put into the statement as it is. Made only by `id`, `lit`, `join` and `trusted`. */
+/** Text that is put into the statement as it is. Made only by `id`, `lit`, `join`, `fragment`, `since` and `trusted`. */
 class Fragment {
   readonly #brand = true;
-  readonly text: string;
-  constructor(text: string) {
-    this.text = text;
+  readonly #render: (major: number) => string;
+  constructor(render: (major: number) => string) {
+    this.#render = render;
+  }
+  at(major: number): string {
+    return this.#render(major);
+  }
+  get text(): string {
+    return this.#render(ANY_NEWER);
   }
   static is(value: unknown): value is Fragment {
     return typeof value === 'object' && value !== null && #brand in value;
@@ -25,56 +50,79 @@ class Fragment {
 }
 export type { Fragment };
 
+const constant = (text: string): Fragment => new Fragment(() => text);
+
 /**
  * A statement. `${value}` becomes a parameter; identifiers go through `id`, literals where PostgreSQL allows no
  * parameter (DDL) through `lit`. A `Sql` inside a `Sql` is put in with its parameters renumbered.
  * @example sql`select ${1}::int from ${id('public', 'Order Items')}`
  */
 export function sql(strings: TemplateStringsArray, ...parts: readonly unknown[]): Sql {
-  let text = strings[0] ?? '';
-  const values: unknown[] = [];
-  for (const [index, part] of parts.entries()) {
-    if (Fragment.is(part)) text += part.text;
-    else if (Sql.is(part)) {
-      const offset = values.length;
-      text += part.text.replaceAll(/\$(\d+)/g, (_, n: string) => `$${Number(n) + offset}`);
-      values.push(...part.values);
-    } else {
-      values.push(part);
-      text += `$${values.length}`;
+  return new Sql((major) => {
+    let text = strings[0] ?? '';
+    const values: unknown[] = [];
+    for (const [index, part] of parts.entries()) {
+      if (Fragment.is(part)) text += part.at(major);
+      else if (Sql.is(part)) {
+        const offset = values.length;
+        const inner = part.at(major);
+        text += inner.text.replaceAll(/\$(\d+)/g, (_, n: string) => `$${Number(n) + offset}`);
+        values.push(...inner.values);
+      } else {
+        values.push(part);
+        text += `$${values.length}`;
+      }
+      text += strings[index + 1] ?? '';
     }
-    text += strings[index + 1] ?? '';
+    return { text, values };
+  });
+}
+
+/**
+ * One part or the other, by whether the server that runs the statement offers the feature.
+ * @example since('walNames', fragment`pg_current_wal_lsn()`, fragment`pg_current_xlog_location()`)
+ */
+export function since(feature: Feature, offered: Sql, otherwise: Sql): Sql;
+export function since(feature: Feature, offered: Fragment, otherwise: Fragment): Fragment;
+export function since(feature: Feature, offered: Sql | Fragment, otherwise: Sql | Fragment): Sql | Fragment {
+  if (Sql.is(offered) && Sql.is(otherwise)) {
+    return new Sql((major) => (offers(major, feature) ? offered : otherwise).at(major));
   }
-  return new Sql(text, values);
+  if (Fragment.is(offered) && Fragment.is(otherwise)) {
+    return new Fragment((major) => (offers(major, feature) ? offered : otherwise).at(major));
+  }
+  throw new TypeError('both parts are statements or both are fragments');
 }
 
 /** An identifier, each part quoted: `id('public', 'Order Items')` is `"public"."Order Items"`. */
 export function id(...parts: readonly string[]): Fragment {
-  return new Fragment(parts.map((part) => `"${part.replaceAll('"', '""')}"`).join('.'));
+  return constant(parts.map((part) => `"${part.replaceAll('"', '""')}"`).join('.'));
 }
 
 /** A string literal for statements that take no parameters (DDL). Independent of standard_conforming_strings. */
 export function lit(value: string): Fragment {
   const quoted = value.replaceAll("'", "''");
-  return new Fragment(quoted.includes('\\') ? ` E'${quoted.replaceAll('\\', '\\\\')}'` : `'${quoted}'`);
+  return constant(quoted.includes('\\') ? ` E'${quoted.replaceAll('\\', '\\\\')}'` : `'${quoted}'`);
 }
 
 /** Fragments side by side; WARNING: the separator is put in as it is. */
 export function join(parts: readonly Fragment[], separator = ', '): Fragment {
-  return new Fragment(parts.map((part) => part.text).join(separator));
+  return new Fragment((major) => parts.map((part) => part.at(major)).join(separator));
 }
 
 /** A fragment that holds other fragments but no values, for parts of DDL that come and go. */
 export function fragment(strings: TemplateStringsArray, ...parts: readonly Fragment[]): Fragment {
-  return new Fragment(strings.reduce((text, part, index) => text + (parts[index - 1]?.text ?? '') + part));
+  return new Fragment((major) =>
+    strings.reduce((text, part, index) => text + (parts[index - 1]?.at(major) ?? '') + part),
+  );
 }
 
 /** WARNING: put in as it is. Only for what PostgreSQL itself wrote: pg_dump output, pg_get_*def(), a type's name. */
 export function trusted(text: string): Fragment {
-  return new Fragment(text);
+  return constant(text);
 }
 
 /** WARNING: a whole statement as it is. Only for what PostgreSQL itself wrote: pg_dump output, pg_get_*def(). */
 export function trustedStatement(text: string): Sql {
-  return new Sql(text, []);
+  return new Sql(() => ({ text, values: [] }));
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { fragment, id, join, lit, sql } from '../../src/postgres/sql.ts';
+import { fragment, id, join, lit, since, sql } from '../../src/postgres/sql.ts';
 
 describe('the sql tag', () => {
   test('values become parameters, never text', () => {
@@ -24,5 +24,21 @@ describe('the sql tag', () => {
     expect(sql`alter publication p add table ${fragment`only ${list}`}`.text).toBe(
       'alter publication p add table only "a", "b c"',
     );
+  });
+
+  test('the server that runs a statement decides what majors write differently', () => {
+    const lsn = since('walNames', fragment`pg_current_wal_lsn()`, fragment`pg_current_xlog_location()`);
+    const known = since('onConflict', sql`on conflict do nothing`, sql`where a <> ${2}`);
+    const statement = sql`insert into t select ${join([lsn, fragment`${lsn}`])}, ${1} ${known}`;
+    expect(statement.at(9.4)).toEqual({
+      text: 'insert into t select pg_current_xlog_location(), pg_current_xlog_location(), $1 where a <> $2',
+      values: [1, 2],
+    });
+    expect(statement.at(9.5).text).toContain('on conflict do nothing');
+    expect(statement.at(10)).toEqual({
+      text: 'insert into t select pg_current_wal_lsn(), pg_current_wal_lsn(), $1 on conflict do nothing',
+      values: [1],
+    });
+    expect(statement.text).toBe(statement.at(18).text);
   });
 });

@@ -11,6 +11,7 @@ import {
   fenceState,
   remainingWriters,
   sessionStarts,
+  walMarker,
 } from '../../postgres/catalog/fence.ts';
 import {
   DatabasePrivilege,
@@ -228,18 +229,9 @@ function stayed({ source, settings }: FenceContext, who: readonly string[]): Dea
 
 const Marked = z.object({ lsn: z.string() });
 
-/**
- * A marker behind the last commit, flushed when this returns: the target has everything once it has confirmed the marker's
- * position. It also gives an idle source something to send.
- * @see https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-REPLICATION
- */
-async function markWal({ source }: FenceContext): Promise<string> {
-  // A synchronous standby that is away must not hold up the marker: `local` waits for our own disk.
-  const { lsn } = await source.one(
-    Marked,
-    sql`select set_config('synchronous_commit', 'local', true), pg_logical_emit_message(true, 'pgconvoy', 'fence')::text as lsn`,
-  );
-  return lsn;
+/** A position of the WAL behind every write there was; the target has everything once it has confirmed it. */
+export async function markWal({ source }: Pick<OperationContext, 'source'>): Promise<string> {
+  return (await source.one(Marked, walMarker())).lsn;
 }
 
 /**

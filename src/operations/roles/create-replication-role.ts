@@ -3,8 +3,8 @@ import * as z from 'zod';
 import { defineOperation, holds, lacks } from '../../engine/operation.ts';
 import type { OperationContext } from '../../engine/operation.ts';
 import { inSecrecy } from '../../postgres/secrecy.ts';
-import { isVerifierOf, scramVerifier } from '../../postgres/scram.ts';
-import { fragment, id, lit, sql } from '../../postgres/sql.ts';
+import { isVerifierOf, md5Verifier, scramVerifier } from '../../postgres/scram.ts';
+import { fragment, id, lit, since, sql } from '../../postgres/sql.ts';
 import { offers } from '../../postgres/versions.ts';
 import { replicationSecret, secretKey } from '../replication/secret.ts';
 
@@ -20,7 +20,7 @@ type Missing = 'secret' | 'role' | 'attributes' | 'password' | 'pg_read_all_data
 
 /**
  * A role on the source for the target's workers, and no other. Row security does not hide rows from it. Its password is random
- * and made here; the source gets only the SCRAM verifier of it, the target's ledger keeps it for CREATE SUBSCRIPTION.
+ * and made here; the source gets only the verifier of it (SCRAM; MD5 before 10), the target's ledger keeps it for CREATE SUBSCRIPTION.
  * @see https://www.postgresql.org/docs/current/logical-replication-security.html
  */
 export const createReplicationRole = defineOperation({
@@ -39,7 +39,8 @@ export const createReplicationRole = defineOperation({
     else {
       if (!role.attributes) missing.push('attributes');
       if (!role.readsAll) missing.push('pg_read_all_data');
-      if (password !== undefined && !isVerifierOf(password, role.verifier ?? '')) missing.push('password');
+      if (password !== undefined && !isVerifierOf(password, role.verifier ?? '', context.settings.replication.role))
+        missing.push('password');
     }
     return missing.length > 0 ? lacks(missing) : holds({ role: context.settings.replication.role });
   },
@@ -51,15 +52,15 @@ export const createReplicationRole = defineOperation({
     await targetLedger.prepare();
     await inSecrecy(target, [fresh], () => targetLedger.record(secretKey(role), { password: fresh }));
     const password = (await replicationSecret(context))!;
-    const verifier = scramVerifier(password);
+    const { major } = await sourceCluster.facts();
+    const verifier = offers(major, 'scramPasswords') ? scramVerifier(password) : md5Verifier(password, role);
     const verb = (await existing(context)) ? fragment`alter` : fragment`create`;
     await inSecrecy(source, [verifier], () =>
       source.run(
-        sql`${verb} role ${id(role)} with login replication bypassrls inherit nosuperuser nocreatedb nocreaterole
+        sql`${verb} role ${id(role)} with login replication ${since('rowSecurity', fragment`bypassrls`, fragment``)} inherit nosuperuser nocreatedb nocreaterole
               connection limit -1 valid until 'infinity' password ${lit(verifier)}`,
       ),
     );
-    const { major } = await sourceCluster.facts();
     if (offers(major, 'readAllData')) await source.run(sql`grant pg_read_all_data to ${id(role)}`);
   },
 
@@ -86,7 +87,7 @@ export const createReplicationRole = defineOperation({
 function existing({ source, settings }: OperationContext) {
   return source.maybe(
     Role,
-    sql`select rolcanlogin and rolreplication and rolbypassrls and rolinherit
+    sql`select rolcanlogin and rolreplication and ${since('rowSecurity', fragment`rolbypassrls`, fragment`true`)} and rolinherit
                  and rolconnlimit = -1 and coalesce(rolvaliduntil = 'infinity', true) as attributes,
                rolpassword as verifier,
                not exists (select from pg_authid where rolname = 'pg_read_all_data')

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { defineOperation, holds, lacks } from '../../engine/operation.ts';
 import type { OperationContext } from '../../engine/operation.ts';
+import { NOT_USERS } from '../../postgres/catalog/schemas.ts';
 import { fragment, id, join, sql } from '../../postgres/sql.ts';
 import type { Fragment, Sql } from '../../postgres/sql.ts';
 
@@ -71,7 +72,7 @@ const lacking = (role: string): Sql => sql`
          select c.oid, c.relname, n.oid as nspoid, n.nspname
            from pg_class c join pg_namespace n on n.oid = c.relnamespace
           where c.relkind in ('r', 'p') and c.relpersistence = 'p'
-            and n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast', 'pgconvoy')
+            and n.nspname not in (${NOT_USERS})
             and not exists (select from pg_depend d
                              where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'))
   select 'database' as kind, null as schema, current_database()::text as name

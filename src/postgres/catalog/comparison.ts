@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { fragment, id, join, sql, trusted } from '../sql.ts';
 import type { Sql } from '../sql.ts';
+import { NOT_USERS } from './schemas.ts';
 import { tableBytes } from './tables.ts';
 
 export const ComparableTable = z.object({
@@ -21,7 +22,7 @@ export const comparableTables = (): Sql => sql`
     from pg_class c
     join pg_namespace n on n.oid = c.relnamespace
    where c.relkind = 'r' and c.relpersistence = 'p'
-     and n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast', 'pgconvoy')
+     and n.nspname not in (${NOT_USERS})
      and not exists (select from pg_depend d
                       where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
    order by bytes desc, 1, 2`;

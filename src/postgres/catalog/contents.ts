@@ -1,10 +1,10 @@
 import * as z from 'zod';
-import { sql, trusted } from '../sql.ts';
+import { fragment, since, sql } from '../sql.ts';
 import type { Sql } from '../sql.ts';
-import { offers } from '../versions.ts';
+import { NOT_USERS } from './schemas.ts';
 
-/** Users' schemas: not the system's and not ours. */
-const USERS = trusted("nspname !~ '^pg_' and nspname not in ('information_schema', 'pgconvoy')");
+/** Users' schemas: not the system's, not pglogical's and not ours. */
+const USERS = fragment`nspname !~ '^pg_' and nspname not in (${NOT_USERS})`;
 
 export const Trigger = z.object({ table: z.string(), name: z.string(), mode: z.enum(['ALWAYS', 'REPLICA']) });
 export type Trigger = z.output<typeof Trigger>;
@@ -48,10 +48,10 @@ export type LooseFunction = z.output<typeof LooseFunction>;
  * checks, expression indexes, generated columns, ALWAYS or REPLICA triggers.
  * @see https://www.postgresql.org/docs/current/logical-replication-security.html
  */
-export const functionsWithoutSearchPath = (major: number): Sql => {
+export const functionsWithoutSearchPath = (): Sql => {
   // A body of SQL/PSM is bound when the function is made.
-  const unbound = trusted(offers(major, 'sqlFunctionBodies') ? 'p.prosqlbody is null' : 'true');
-  const generated = trusted(offers(major, 'generatedColumns') ? "a.attgenerated <> ''" : 'false');
+  const unbound = since('sqlFunctionBodies', fragment`p.prosqlbody is null`, fragment`true`);
+  const generated = since('generatedColumns', fragment`a.attgenerated <> ''`, fragment`false`);
   return sql`
   with called (function, by) as (
     select t.tgfoid, 'trigger' from pg_trigger t where t.tgenabled in ('A', 'R') and not t.tgisinternal
@@ -157,10 +157,14 @@ export const columnsOfRemovedTypes = (): Sql => sql`
     join pg_class c on c.oid = a.attrelid
     join pg_namespace n on n.oid = c.relnamespace
    where a.attnum > 0 and not a.attisdropped and c.relkind in ('r', 'p', 'm', 'f') and ${USERS}
-     and t.typnamespace = 'pg_catalog'::regnamespace
+     and t.typnamespace = (select oid from pg_namespace where nspname = 'pg_catalog')
      and t.typname in ('abstime', 'reltime', 'tinterval', '_abstime', '_reltime', '_tinterval')
    order by 1, a.attnum`;
 
-/** Publications that are not this one. */
-export const otherPublications = (ours: string): Sql => sql`
-  select pubname::text as name from pg_publication where pubname <> ${ours} order by 1`;
+/** Publications that are not this one; none before 10. */
+export const otherPublications = (ours: string): Sql =>
+  since(
+    'publications',
+    sql`select pubname::text as name from pg_publication where pubname <> ${ours} order by 1`,
+    sql`select null::text as name where false`,
+  );

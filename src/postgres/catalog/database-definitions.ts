@@ -34,9 +34,9 @@ export type DatabaseDefinition = z.output<typeof DatabaseDefinition>;
 export const databaseDefinition = (name: string): Sql => sql`
   select d.datname as name, pg_get_userbyid(d.datdba) as owner, pg_encoding_to_char(d.encoding) as encoding,
          d.datcollate::text as collate, d.datctype::text as ctype,
-         coalesce(to_jsonb(d)->>'datlocprovider', 'c') as provider,
-         coalesce(to_jsonb(d)->>'datlocale', to_jsonb(d)->>'daticulocale') as locale,
-         to_jsonb(d)->>'daticurules' as "icuRules",
+         coalesce(to_json(d)->>'datlocprovider', 'c') as provider,
+         coalesce(to_json(d)->>'datlocale', to_json(d)->>'daticulocale') as locale,
+         to_json(d)->>'daticurules' as "icuRules",
          t.spcname as tablespace, d.datistemplate as "isTemplate",
          shobj_description(d.oid, 'pg_database') as comment, d.datconnlimit as "connectionLimit", d.datacl::text as acl,
          coalesce((select json_agg(json_build_object('role', r.rolname, 'setting', c.setting) order by r.rolname, c.setting)

@@ -1,7 +1,6 @@
 import * as z from 'zod';
-import { sql, trusted } from '../sql.ts';
+import { fragment, since, sql } from '../sql.ts';
 import type { Sql } from '../sql.ts';
-import { offers } from '../versions.ts';
 
 export const DatabaseLocale = z.object({
   collate: z.string(),
@@ -18,19 +17,15 @@ export type DatabaseLocale = z.output<typeof DatabaseLocale>;
  * Locale of one database of this cluster, and the version of its collation.
  * @see https://www.postgresql.org/docs/current/catalog-pg-database.html
  */
-export const databaseLocale = (major: number, database: string): Sql => {
-  const provider = offers(major, 'localeProvider')
-    ? "case datlocprovider when 'i' then 'icu' when 'b' then 'builtin' else 'libc' end"
-    : "'libc'";
-  const locale = offers(major, 'databaseLocale')
-    ? 'datlocale'
-    : offers(major, 'localeProvider')
-      ? 'daticulocale'
-      : 'null';
-  const version = offers(major, 'databaseCollationVersion') ? 'pg_database_collation_actual_version(oid)' : 'null';
+export const databaseLocale = (database: string): Sql => {
+  const provider = fragment`case datlocprovider when 'i' then 'icu' when 'b' then 'builtin' else 'libc' end`;
+  const locale = since('databaseLocale', fragment`datlocale`, fragment`daticulocale`);
+  const version = fragment`pg_database_collation_actual_version(oid)`;
   return sql`
   select datcollate::text as collate, datctype::text as ctype,
-         ${trusted(provider)} as provider, ${trusted(locale)}::text as locale, ${trusted(version)}::text as version
+         ${since('localeProvider', provider, fragment`'libc'::text`)} as provider,
+         ${since('localeProvider', locale, fragment`null`)}::text as locale,
+         ${since('databaseCollationVersion', version, fragment`null`)}::text as version
     from pg_database where datname = ${database}`;
 };
 

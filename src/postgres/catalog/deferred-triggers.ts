@@ -27,7 +27,7 @@ const OF_AN_EXTENSION = sql`exists (select from pg_depend d
 export const deferredTriggers = (): Sql => sql`
   select n.nspname as schema, c.relname as table, t.tgname as name, pg_get_triggerdef(t.oid) as definition,
          t.tgenabled::text as enabled,
-         t.tgisinternal or coalesce((to_jsonb(t)->>'tgparentid')::oid, 0) <> 0 as "isInherited",
+         t.tgisinternal or coalesce((to_json(t)->>'tgparentid')::oid, 0) <> 0 as "isInherited",
          obj_description(t.oid, 'pg_trigger') as comment
     from pg_trigger t join pg_class c on c.oid = t.tgrelid join pg_namespace n on n.oid = c.relnamespace
    where t.tgenabled in ('A', 'R')

@@ -1,6 +1,7 @@
 import * as z from 'zod';
-import { sql } from '../sql.ts';
+import { fragment, since, sql } from '../sql.ts';
 import type { Sql } from '../sql.ts';
+import { isClient } from './sessions.ts';
 
 export const FenceState = z.object({
   /** As text; null: nobody has granted or revoked anything. */
@@ -17,7 +18,7 @@ export const FenceState = z.object({
 export type FenceState = z.output<typeof FenceState>;
 
 /** Sessions of clients (alias a) in a database (alias d) that are not ours. */
-const FOREIGN = sql`a.datid = d.oid and a.backend_type = 'client backend'
+const FOREIGN = sql`a.datid = d.oid and ${isClient}
                 and not (a.usename = session_user and a.application_name like 'pgconvoy%')`;
 
 /** Who can get into a database and who is in it, by the catalog; no row where there is no such database. */
@@ -81,13 +82,37 @@ export type RemainingWriter = z.output<typeof RemainingWriter>;
  * prepared transactions, and enabled subscriptions to somebody else.
  */
 export const remainingWriters = (name: string): Sql => sql`
-  select 'transaction' as kind, format('pid %s (%s)', a.pid, a.backend_type) as name
+  select 'transaction' as kind,
+         format('pid %s (%s)', a.pid, ${since('backendType', fragment`a.backend_type`, fragment`'background worker'`)}) as name
     from pg_stat_activity a
-   where a.datname = ${name} and a.backend_xid is not null and a.backend_type not in ('client backend', 'walsender', 'autovacuum worker')
+   where a.datname = ${name} and a.backend_xid is not null
+     and ${since(
+       'backendType',
+       fragment`a.backend_type not in ('client backend', 'walsender', 'autovacuum worker')`,
+       fragment`a.client_port is null and a.query not like 'autovacuum: %'`,
+     )}
   union all
   select 'prepared', gid from pg_prepared_xacts where database = ${name}
-  union all
-  select 'subscription', s.subname
-    from pg_subscription s join pg_database d on d.oid = s.subdbid
-   where d.datname = ${name} and s.subenabled
+  ${since(
+    'publications',
+    sql`union all
+        select 'subscription', s.subname
+          from pg_subscription s join pg_database d on d.oid = s.subdbid
+         where d.datname = ${name} and s.subenabled`,
+    sql``,
+  )}
    order by 1, 2`;
+
+/**
+ * A marker behind the last commit, flushed when this returns; it also gives an idle source something to send. Before 9.6 there are
+ * no such messages: the position behind everything that was ever inserted, which the next commit (the ledger's) flushes.
+ * @see https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-REPLICATION
+ */
+export const walMarker = (): Sql => sql`
+  -- A synchronous standby that is away must not hold up the marker: "local" waits for our own disk.
+  select set_config('synchronous_commit', 'local', true),
+         ${since(
+           'logicalMessages',
+           fragment`pg_logical_emit_message(true, 'pgconvoy', 'fence')`,
+           fragment`pg_current_xlog_insert_location()`,
+         )}::text as lsn`;

@@ -1,7 +1,16 @@
 import * as z from 'zod';
-import { sql, trusted } from '../sql.ts';
+import { fragment, sql, trusted } from '../sql.ts';
 import type { Sql } from '../sql.ts';
 import { offers } from '../versions.ts';
+
+/**
+ * Whether a table (alias c) has an index that identifies its rows. pg_get_replica_identity_index() says it too, but only from 10 on,
+ * and it waits for locks.
+ */
+const hasIdentityIndex = fragment`exists (
+  select from pg_index x
+   where x.indrelid = c.oid and x.indisvalid and x.indisunique and x.indimmediate and x.indpred is null
+     and case c.relreplident when 'd' then x.indisprimary when 'i' then x.indisreplident end)`;
 
 export const IdentityCandidate = z.object({ table: z.coerce.number(), index: z.string(), columns: z.number() });
 export type IdentityCandidate = z.output<typeof IdentityCandidate>;
@@ -21,8 +30,8 @@ export const identityCandidates = (major: number): Sql => {
     join pg_class c on c.oid = i.indrelid and c.relkind = 'r' and c.relpersistence = 'p'
    where i.indisunique and i.indimmediate and i.indisvalid and i.indisready
      and i.indpred is null and i.indexprs is null
-     and c.relnamespace <> 'pg_catalog'::regnamespace
-     and pg_get_replica_identity_index(c.oid) is null
+     and c.relnamespace <> (select oid from pg_namespace where nspname = 'pg_catalog')
+     and not ${hasIdentityIndex}
      and not exists (
        select from generate_series(0, ${keyColumns} - 1) as k
         where not exists (select from pg_attribute a
@@ -49,7 +58,7 @@ export const incomparableColumns = (major: number): Sql => {
       join pg_class c on c.oid = a.attrelid and c.relkind = 'r' and c.relpersistence = 'p'
      where a.attnum > 0 and not a.attisdropped and ${sent}
        and c.relnamespace not in (select oid from pg_namespace where nspname in ('pg_catalog', 'information_schema'))
-       and pg_get_replica_identity_index(c.oid) is null
+       and not ${hasIdentityIndex}
   ), part (whole, typ) as (
     select distinct atttypid, atttypid from used
     union

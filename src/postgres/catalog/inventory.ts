@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { sql } from '../sql.ts';
+import { since, sql } from '../sql.ts';
 import type { Sql } from '../sql.ts';
 
 export const InventoryItem = z.object({
@@ -61,8 +61,8 @@ export const schemaInventory = (): Sql =>
     union all select 'server', 'pg_foreign_server'::regclass, oid, null from pg_foreign_server
     union all select 'user mapping', 'pg_user_mapping'::regclass, oid, null from pg_user_mapping
     union all select 'language', 'pg_language'::regclass, oid, null from pg_language
-    union all select 'access method', 'pg_am'::regclass, oid, null from pg_am
-    union all select 'transform', 'pg_transform'::regclass, oid, null from pg_transform
+    ${since('accessMethods', sql`union all select 'access method', 'pg_am'::regclass, oid, null from pg_am`, sql``)}
+    ${since('transforms', sql`union all select 'transform', 'pg_transform'::regclass, oid, null from pg_transform`, sql``)}
     union all
     select 'index', 'pg_class'::regclass, x.indexrelid, null
       from (${identityIndexRows()}) x`);
@@ -79,14 +79,18 @@ export const lateInventory = (): Sql =>
     union all
     select 'constraint', 'pg_constraint'::regclass, c.oid, case when c.convalidated then 'validated' else 'not validated' end
       from pg_constraint c
-     where c.contype in ('p', 'u', 'x', 'f', 'c') and coalesce((to_jsonb(c)->>'conparentid')::oid, 0) = 0
+     where c.contype in ('p', 'u', 'x', 'f', 'c') and coalesce((to_json(c)->>'conparentid')::oid, 0) = 0
     union all
     select 'trigger', 'pg_trigger'::regclass, t.oid, t.tgenabled::text
       from pg_trigger t
-     where not t.tgisinternal and coalesce((to_jsonb(t)->>'tgparentid')::oid, 0) = 0 and t.tgenabled not in ('A', 'R')
-    union all select 'policy', 'pg_policy'::regclass, oid, null from pg_policy
+     where not t.tgisinternal and coalesce((to_json(t)->>'tgparentid')::oid, 0) = 0 and t.tgenabled not in ('A', 'R')
+    ${since('rowPolicies', sql`union all select 'policy', 'pg_policy'::regclass, oid, null from pg_policy`, sql``)}
     union all select 'rule', 'pg_rewrite'::regclass, oid, ev_enabled::text from pg_rewrite where rulename <> '_RETURN'
-    union all select 'statistics', 'pg_statistic_ext'::regclass, oid, null from pg_statistic_ext`);
+    ${since(
+      'extendedStatistics',
+      sql`union all select 'statistics', 'pg_statistic_ext'::regclass, oid, null from pg_statistic_ext`,
+      sql``,
+    )}`);
 
 export const IdentityIndex = z.object({ schema: z.string(), table: z.string(), index: z.string() });
 

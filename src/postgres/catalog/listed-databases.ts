@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { sql } from '../sql.ts';
 import type { Sql } from '../sql.ts';
+import { systemIdentifier } from './server.ts';
 
 export const ListedDatabase = z.object({
   oid: z.coerce.number(),
@@ -56,6 +57,5 @@ export type ServerState = z.output<typeof ServerState>;
  */
 export const serverState = (): Sql => sql`
   select current_setting('server_version_num') as "versionNum", current_setting('server_version') as version,
-         system_identifier::text as "systemIdentifier", pg_postmaster_start_time()::text as "startedAt",
-         pg_is_in_recovery() as "inRecovery"
-    from pg_control_system()`;
+         ${systemIdentifier} as "systemIdentifier", pg_postmaster_start_time()::text as "startedAt",
+         pg_is_in_recovery() as "inRecovery"`;

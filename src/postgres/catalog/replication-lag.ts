@@ -1,6 +1,26 @@
 import * as z from 'zod';
-import { sql } from '../sql.ts';
+import { fragment, since, sql } from '../sql.ts';
 import type { Sql } from '../sql.ts';
+
+/** How far the WAL is written. */
+export const currentLsn = since('walNames', fragment`pg_current_wal_lsn()`, fragment`pg_current_xlog_location()`);
+const lastReplayedLsn = since('walNames', fragment`pg_last_wal_replay_lsn()`, fragment`pg_last_xlog_replay_location()`);
+/** Bytes between two positions. */
+export const lsnDifference = since('walNames', fragment`pg_wal_lsn_diff`, fragment`pg_xlog_location_diff`);
+
+/** The WAL sender (alias r of pg_stat_replication) of a slot (alias s). On 9.4 it is known only by the name the reader gives itself. */
+const isReader = since(
+  'slotActivePid',
+  fragment`r.pid = s.active_pid`,
+  fragment`s.active and r.application_name = s.slot_name`,
+);
+
+/** Up to where the reader (alias r) of a slot (alias s) has everything on its disk; before 9.6 only while it is connected. */
+const confirmedLsn = since(
+  'slotConfirmedLsn',
+  fragment`s.confirmed_flush_lsn`,
+  fragment`coalesce(r.flush_location, s.restart_lsn)`,
+);
 
 export const SlotLag = z.object({
   name: z.string(),
@@ -9,7 +29,7 @@ export const SlotLag = z.object({
   active: z.boolean(),
   /** WAL that the target has not confirmed yet, bytes. */
   lagBytes: z.number(),
-  /** How far the target's flush is behind, seconds; null while nothing is sent, or the target is not connected. */
+  /** How far the target's flush is behind, seconds; null while nothing is sent, the target is not connected, or before 10. */
   lagSeconds: z.number().nullable(),
   /** WAL that the source keeps for it, bytes. */
   retainedBytes: z.number(),
@@ -24,15 +44,15 @@ export type SlotLag = z.output<typeof SlotLag>;
  * @see https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-PG-STAT-REPLICATION-VIEW
  */
 export const slotLags = (ours: string): Sql => sql`
-  with now as (select case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end as lsn)
+  with now as (select case when pg_is_in_recovery() then ${lastReplayedLsn} else ${currentLsn} end as lsn)
   select s.slot_name::text as name, s.database::text as database, s.active,
-         coalesce(greatest(pg_wal_lsn_diff(now.lsn, s.confirmed_flush_lsn), 0), 0)::float8 as "lagBytes",
-         extract(epoch from r.flush_lag)::float8 as "lagSeconds",
-         coalesce(greatest(pg_wal_lsn_diff(now.lsn, s.restart_lsn), 0), 0)::float8 as "retainedBytes",
-         to_jsonb(s)->>'wal_status' as "walStatus"
+         coalesce(greatest(${lsnDifference}(now.lsn, ${confirmedLsn}), 0), 0)::float8 as "lagBytes",
+         ${since('replicationLag', fragment`extract(epoch from r.flush_lag)`, fragment`null`)}::float8 as "lagSeconds",
+         coalesce(greatest(${lsnDifference}(now.lsn, s.restart_lsn), 0), 0)::float8 as "retainedBytes",
+         to_json(s)->>'wal_status' as "walStatus"
     from pg_replication_slots s
     cross join now
-    left join pg_stat_replication r on r.pid = s.active_pid
+    left join pg_stat_replication r on ${isReader}
    where s.slot_type = 'logical' and s.slot_name like ${ours}`;
 
 export const SubscriptionWorkers = z.object({

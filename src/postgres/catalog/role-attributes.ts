@@ -1,6 +1,9 @@
 import * as z from 'zod';
-import { sql } from '../sql.ts';
+import { fragment, since, sql } from '../sql.ts';
 import type { Sql } from '../sql.ts';
+
+/** Of a role: before 9.5 there is no row security that anybody could bypass. */
+export const bypassesRowSecurity = since('rowSecurity', fragment`rolbypassrls`, fragment`false`);
 
 export const RoleAttributes = z.object({
   name: z.string(),
@@ -15,10 +18,10 @@ export type RoleAttributes = z.output<typeof RoleAttributes>;
  */
 export const roleAttributes = (ours: string): Sql => sql`
   select rolname::text as name,
-         jsonb_build_object('SUPERUSER', rolsuper::text, 'INHERIT', rolinherit::text, 'CREATEROLE', rolcreaterole::text,
+         json_build_object('SUPERUSER', rolsuper::text, 'INHERIT', rolinherit::text, 'CREATEROLE', rolcreaterole::text,
            'CREATEDB', rolcreatedb::text, 'LOGIN', rolcanlogin::text, 'REPLICATION', rolreplication::text,
-           'BYPASSRLS', rolbypassrls::text, 'CONNECTION LIMIT', rolconnlimit::text,
-           'VALID UNTIL', coalesce(rolvaliduntil::text, 'infinity')) as attributes
+           'BYPASSRLS', ${bypassesRowSecurity}::text, 'CONNECTION LIMIT', rolconnlimit::text,
+           'VALID UNTIL', coalesce(rolvaliduntil::text, 'infinity'))::jsonb as attributes
     from pg_roles
    where rolname !~ '^pg_' and rolname not like ${ours}
    order by 1`;

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { sql } from '../sql.ts';
 import type { Sql } from '../sql.ts';
+import { bypassesRowSecurity } from './role-attributes.ts';
 
 export const RoleDefinition = z.object({
   name: z.string(),
@@ -29,7 +30,7 @@ export type RoleDefinition = z.output<typeof RoleDefinition>;
  */
 export const roleDefinitions = (): Sql => sql`
   select rolname as name, a.oid = 10 as "isBootstrap", rolsuper as superuser, rolinherit as inherit, rolcreaterole as createrole,
-         rolcreatedb as createdb, rolcanlogin as login, rolreplication as replication, rolbypassrls as bypassrls,
+         rolcreatedb as createdb, rolcanlogin as login, rolreplication as replication, ${bypassesRowSecurity} as bypassrls,
          rolconnlimit as "connectionLimit", rolvaliduntil::text as "validUntil", rolpassword as password,
          shobj_description(a.oid, 'pg_authid') as comment,
          coalesce((select json_agg(c order by c collate "C") from pg_db_role_setting s cross join unnest(s.setconfig) c
@@ -55,7 +56,7 @@ export type RoleMembership = z.output<typeof RoleMembership>;
  */
 export const roleMemberships = (): Sql => sql`
   select g.rolname as role, u.rolname as member, bool_or(m.admin_option) as admin,
-         bool_or((to_jsonb(m)->>'inherit_option')::boolean) as inherit, bool_or((to_jsonb(m)->>'set_option')::boolean) as set
+         bool_or((to_json(m)->>'inherit_option')::boolean) as inherit, bool_or((to_json(m)->>'set_option')::boolean) as set
     from pg_auth_members m
     join pg_roles g on g.oid = m.roleid
     join pg_roles u on u.oid = m.member

@@ -1,8 +1,14 @@
 import * as z from 'zod';
-import { fragment, id, join, lit, sql } from '../sql.ts';
+import { fragment, id, join, lit, since, sql } from '../sql.ts';
 import type { Sql } from '../sql.ts';
+import { NOT_USERS } from './schemas.ts';
 
-export const SequenceName = z.object({ schema: z.string(), name: z.string(), start: z.string() });
+export const SequenceName = z.object({
+  schema: z.string(),
+  name: z.string(),
+  /** Where it began; null before 10, where only the sequence itself says it. */
+  start: z.string().nullable(),
+});
 export type SequenceName = z.output<typeof SequenceName>;
 
 /**
@@ -10,12 +16,12 @@ export type SequenceName = z.output<typeof SequenceName>;
  * @see https://www.postgresql.org/docs/current/catalog-pg-sequence.html
  */
 export const userSequences = (): Sql => sql`
-  select n.nspname as schema, c.relname as name, s.seqstart::text as start
+  select n.nspname as schema, c.relname as name,
+         ${since('sequenceCatalog', fragment`(select seqstart from pg_sequence where seqrelid = c.oid)`, fragment`null`)}::text as start
     from pg_class c
     join pg_namespace n on n.oid = c.relnamespace
-    join pg_sequence s on s.seqrelid = c.oid
    where c.relkind = 'S' and c.relpersistence <> 't'
-     and n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast', 'pgconvoy')
+     and n.nspname not in (${NOT_USERS})
      and not exists (select from pg_depend d
                       where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
    order by 1, 2`;

@@ -1,6 +1,29 @@
 import * as z from 'zod';
-import { sql } from '../sql.ts';
+import { fragment, since, sql } from '../sql.ts';
 import type { Sql } from '../sql.ts';
+
+export const ClusterIdentity = z.object({
+  /** server_version_num: 100 × minor … 180006 is 18.6; before 10, 90624 is 9.6.24. */
+  versionNum: z.coerce.number(),
+  /** The same for a server and its physical copies, different for every initdb. */
+  systemIdentifier: z.string(),
+});
+
+/**
+ * The number that initdb gave the cluster. Before 9.6 only the file itself tells it, in its first eight bytes (taken as little
+ * endian, as nearly every machine writes them). For superusers.
+ * @see https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-CONTROLDATA
+ */
+export const systemIdentifier = since(
+  'controlData',
+  fragment`(select system_identifier::text from pg_control_system())`,
+  fragment`(select sum(get_byte(f.bytes, i) * 256::numeric ^ i)::numeric(20, 0)::text
+             from (select pg_read_binary_file('global/pg_control', 0, 8) as bytes) f, generate_series(0, 7) i)`,
+);
+
+/** Version and identity of this server. One row. */
+export const clusterIdentity = (): Sql => sql`
+  select current_setting('server_version_num') as "versionNum", ${systemIdentifier} as "systemIdentifier"`;
 
 export const Session = z.object({
   user: z.string(),

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { sql } from '../sql.ts';
+import { fragment, since, sql } from '../sql.ts';
 import type { Sql } from '../sql.ts';
 
 export const Sessions = z.object({ connections: z.number(), workers: z.number() });
@@ -10,7 +10,26 @@ export type Sessions = z.output<typeof Sessions>;
  * workers run beside those of parallel queries and logical replication.
  * @see https://www.postgresql.org/docs/current/runtime-config-connection.html#GUC-MAX-CONNECTIONS
  */
-export const sessionsInUse = (): Sql => sql`
+export const sessionsInUse = (): Sql => since('backendType', sessionsByType(), clientSessions());
+
+/**
+ * A session of a client (alias a of pg_stat_activity), no WAL sender and no background process. Before 10 these are told by
+ * pg_stat_replication and by having no client.
+ */
+export const isClient = since(
+  'backendType',
+  fragment`a.backend_type = 'client backend'`,
+  fragment`(a.client_port is not null and not exists (select from pg_stat_replication w where w.pid = a.pid))`,
+);
+
+/** Before 10 the processes that are nobody's session are not listed, background workers only while they use a database. */
+const clientSessions = (): Sql => sql`
+  select count(*) filter (where application_name not like 'pgconvoy%' and client_port is not null)::int as connections,
+         count(*) filter (where client_port is null and coalesce(application_name, '') not like 'pgconvoy%'
+                            and query not like 'autovacuum: %')::int as workers
+    from pg_stat_activity`;
+
+const sessionsByType = (): Sql => sql`
   select count(*) filter (where application_name not like 'pgconvoy%' and
            (backend_type = 'client backend' or
             (backend_type = 'walsender' and current_setting('server_version_num')::int < 120000)))::int as connections,

@@ -1,6 +1,7 @@
 import * as z from 'zod';
-import { sql } from '../sql.ts';
+import { fragment, since, sql } from '../sql.ts';
 import type { Sql } from '../sql.ts';
+import { NOT_USERS } from './schemas.ts';
 
 export const UserTable = z.object({
   oid: z.coerce.number(),
@@ -40,7 +41,7 @@ export const tableBytes = (): Sql => sql`
  */
 export const userTables = (): Sql => sql`
   select c.oid::text, n.nspname as schema, c.relname as name, c.relkind::text as kind, c.relpersistence::text as persistence,
-         c.relispartition as "isPartition", c.relreplident::text as identity,
+         ${since('publications', fragment`c.relispartition`, fragment`false`)} as "isPartition", c.relreplident::text as identity,
          ic.relname as "identityIndex",
          case c.relkind when 'p' then 0 else ${tableBytes()} end as bytes,
          greatest(c.reltuples, 0)::float8 as rows
@@ -51,7 +52,7 @@ export const userTables = (): Sql => sql`
     left join pg_class ic on ic.oid = i.indexrelid
    where c.relkind in ('r', 'p')
      and c.relpersistence in ('p', 'u')
-     and n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast', 'pgconvoy')
+     and n.nspname not in (${NOT_USERS})
      and not exists (select from pg_depend d
                       where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
    order by n.nspname, c.relname`;

@@ -16,12 +16,11 @@ import type { CheckFinding } from '../findings.ts';
 export const code: Concern = {
   name: 'triggers and functions',
   side: 'source',
-  async look({ source, sourceCluster }) {
-    const { major } = await sourceCluster.facts();
+  async look({ source }) {
     return [
       ...judgeTriggers(source.name, await source.many(Trigger, alwaysTriggers())),
       ...judgeEventTriggers(source.name, await source.many(Named, eventTriggers())),
-      ...judgeFunctions(source.name, await source.many(LooseFunction, functionsWithoutSearchPath(major))),
+      ...judgeFunctions(source.name, await source.many(LooseFunction, functionsWithoutSearchPath())),
     ];
   },
 };

@@ -16,8 +16,7 @@ export const locale: Concern = {
   side: 'target',
   async look(context) {
     const { source, sourceCluster } = context;
-    const { major } = await sourceCluster.facts();
-    const here = await sourceCluster.maintenance.one(DatabaseLocale, databaseLocale(major, source.name));
+    const here = await sourceCluster.maintenance.one(DatabaseLocale, databaseLocale(source.name));
     return judgeLocale(source.name, here, await tryLocale(context, here));
   },
 };
