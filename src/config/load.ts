@@ -129,9 +129,10 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
 
 /** The part of the configuration that operations may see. */
 function settingsOf(config: Config): Settings {
-  const { replication, budgets, deadlines, comparison, accept, databases } = config;
+  const { replication, fix, budgets, deadlines, comparison, accept, databases } = config;
   return {
     replication,
+    fix,
     budgets,
     deadlines,
     comparison,

@@ -36,6 +36,17 @@ const ServerConfig = z.strictObject({
   connectTimeout: duration('10s'),
 });
 
+/** How a table's rows shall be told apart; `index:NAME` becomes the name of the index. */
+const IdentityWish = z
+  .string()
+  .regex(/^(auto|full|surrogate-key|skip|index:.+)$/s, 'auto, full, surrogate-key, skip, or index:NAME')
+  .transform((text) =>
+    text.startsWith('index:')
+      ? { by: 'index' as const, index: text.slice('index:'.length) }
+      : { by: text as 'auto' | 'full' | 'surrogate-key' | 'skip' },
+  );
+export type IdentityWish = z.output<typeof IdentityWish>;
+
 export const Config = z.strictObject({
   source: ServerConfig.extend({
     /** Where the target server reaches the source, when that differs from where we do. */
@@ -85,6 +96,24 @@ export const Config = z.strictObject({
         .string()
         .regex(/^pgconvoy[a-z0-9_]*$/, 'a name that begins with pgconvoy')
         .default('pgconvoy_replication'),
+    })
+    .prefault({}),
+  /** How tables without a key of their own get a replica identity. */
+  fix: z
+    .strictObject({
+      /** What is done where no index serves and no table below fits: the whole row, or a key column. */
+      default: z.enum(['auto', 'surrogate-key']).default('auto'),
+      /** The first that fits counts. */
+      tables: z
+        .array(
+          z.strictObject({
+            /** Names, or patterns with * and ?. */
+            database: z.string().default('*'),
+            table: z.string().regex(/.\../s, 'a table with its schema, like public.log'),
+            choice: IdentityWish,
+          }),
+        )
+        .default([]),
     })
     .prefault({}),
   budgets: z
@@ -138,6 +167,9 @@ export type Config = z.output<typeof Config>;
 export type ConfigInput = z.input<typeof Config>;
 
 /** What operations may know: the configuration without addresses of the queue and without any secret. */
-export type Settings = Pick<Config, 'replication' | 'budgets' | 'deadlines' | 'comparison' | 'accept' | 'databases'> & {
+export type Settings = Pick<
+  Config,
+  'replication' | 'fix' | 'budgets' | 'deadlines' | 'comparison' | 'accept' | 'databases'
+> & {
   readonly source: Pick<Config['source'], 'fromTarget'>;
 };

@@ -1,5 +1,6 @@
 import type { Settings } from '../config/schema.ts';
 import { ConfigError } from '../errors.ts';
+import { fitsPattern } from '../engine/name-pattern.ts';
 import type { SelectedDatabase } from '../engine/plan.ts';
 import {
   holdsUserObjects,
@@ -29,7 +30,7 @@ const BUILT_IN = new Set(['postgres', 'template1']);
  */
 export async function selectDatabases(source: BoundCluster, patterns: Settings['databases']): Promise<Selection> {
   const listed = await source.maintenance.many(ListedDatabase, listedDatabases());
-  const unknown = patterns.include.filter((pattern) => !listed.some(({ name }) => fits(name, pattern)));
+  const unknown = patterns.include.filter((pattern) => !listed.some(({ name }) => fitsPattern(name, pattern)));
   if (unknown.length > 0) throw noSuchDatabase(unknown, listed);
 
   const selected: SelectedDatabase[] = [];
@@ -44,9 +45,10 @@ export async function selectDatabases(source: BoundCluster, patterns: Settings['
 
 function reasonToLeaveOut(database: ListedDatabase, patterns: Settings['databases']): string | undefined {
   if (database.name === 'template0') return 'the template that initdb made; the target has its own';
-  const excluded = patterns.exclude.find((pattern) => fits(database.name, pattern));
+  const excluded = patterns.exclude.find((pattern) => fitsPattern(database.name, pattern));
   if (excluded !== undefined) return `excluded by "${excluded}"`;
-  if (!patterns.include.some((pattern) => fits(database.name, pattern))) return 'not among the databases to include';
+  if (!patterns.include.some((pattern) => fitsPattern(database.name, pattern)))
+    return 'not among the databases to include';
   if (database.invalid) return 'invalid: a DROP DATABASE was interrupted; drop it again to be rid of it';
   if (!database.connectable)
     return 'refuses connections: alter database … allow_connections true, if it shall take part';
@@ -57,16 +59,6 @@ async function reasonInside({ name }: ListedDatabase, source: BoundCluster): Pro
   if (!BUILT_IN.has(name)) return undefined;
   const { found } = await source.database(name).one(HoldsUserObjects, holdsUserObjects());
   return found ? undefined : 'holds no objects of users';
-}
-
-/** `*` is any text, `?` any one character; a name that is written out fits itself. */
-function fits(name: string, pattern: string): boolean {
-  if (name === pattern) return true;
-  const source = pattern
-    .replaceAll(/[\\^$.|+()[\]{}]/g, '\\$&')
-    .replaceAll('*', '.*')
-    .replaceAll('?', '.');
-  return new RegExp(`^${source}$`, 'su').test(name);
 }
 
 function noSuchDatabase(unknown: readonly string[], listed: readonly ListedDatabase[]): ConfigError {

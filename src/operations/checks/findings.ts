@@ -200,13 +200,15 @@ export const FINDINGS = [
   {
     code: 'no-replica-identity',
     meaning: 'A table has no replica identity: UPDATE and DELETE on it fail as soon as it is published.',
-    remedy: '`pgconvoy fix` chooses one; where it cannot, add a primary key or exclude the database.',
+    remedy:
+      '`pgconvoy fix` chooses one; where it cannot, ask for a key column with fix.tables, add a primary key, or exclude the database.',
   },
   {
     code: 'identity-without-equality',
     meaning:
       'REPLICA IDENTITY FULL on a table with a column type that knows no equality: the target cannot find its rows.',
-    remedy: 'Add a primary key, or a unique index on NOT NULL columns, then `pgconvoy fix`.',
+    remedy:
+      'Ask for a key column with fix.tables, or add a primary key, or a unique index on NOT NULL columns; then `pgconvoy fix`.',
   },
   {
     code: 'slow-identity',

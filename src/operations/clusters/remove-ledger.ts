@@ -7,7 +7,13 @@ import type { Side } from '../../postgres/cluster.ts';
  * Kinds of notes that tell how to put something back, or who would be locked out without them. While one is left, the ledger stays.
  * The others only say what became the operator's: databases and roles we made, databases that are open on the target.
  */
-const TO_PUT_BACK: ReadonlySet<string> = new Set(['fence', 'replica-identity', 'setting', 'replication-secret']);
+const TO_PUT_BACK: ReadonlySet<string> = new Set([
+  'fence',
+  'replica-identity',
+  'surrogate-key',
+  'setting',
+  'replication-secret',
+]);
 
 interface Kept {
   readonly side: Side;

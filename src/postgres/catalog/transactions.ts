@@ -30,6 +30,23 @@ export const writeTransactions = (): Sql => sql`
     from pg_prepared_xacts
    order by "ageSeconds" desc`;
 
+/**
+ * Every transaction that is open in this database, prepared ones too; oldest first. Not our own. An index that is built concurrently waits
+ * for them.
+ * @see https://www.postgresql.org/docs/current/sql-createindex.html#SQL-CREATEINDEX-CONCURRENTLY
+ */
+export const openTransactions = (): Sql => sql`
+  select pid, coalesce(usename, '')::text as "user", datname::text as database,
+         coalesce(application_name, '') as application, null as gid,
+         extract(epoch from clock_timestamp() - xact_start)::float8 as "ageSeconds"
+    from pg_stat_activity
+   where datname = current_database() and xact_start is not null and pid <> pg_backend_pid()
+  union all
+  select null, owner::text, database::text, '', gid, extract(epoch from clock_timestamp() - prepared)::float8
+    from pg_prepared_xacts
+   where database = current_database()
+   order by "ageSeconds" desc`;
+
 /** "pid 4711 (app in "shop", 312 s)" or "prepared transaction "x" (…)". */
 export function describeTransaction(transaction: WriteTransaction): string {
   const who = transaction.pid === null ? `prepared transaction "${transaction.gid}"` : `pid ${transaction.pid}`;

@@ -210,5 +210,7 @@ test('what only old servers have: 10 to 18', async () => {
     tables: 5,
     usingIndex: 1,
     full: 1,
+    surrogateKeys: 0,
+    skipped: 0,
   });
 });

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import type { Settings } from '../../../src/config/schema.ts';
 import {
   isOlder,
   judgeAvailable,
@@ -26,6 +27,7 @@ import {
   judgeUnlogged,
 } from '../../../src/operations/checks/database/tables.ts';
 import { chooseIdentities } from '../../../src/operations/tables/identity.ts';
+import type { ChoiceFacts } from '../../../src/operations/tables/identity.ts';
 import type { UserTable } from '../../../src/postgres/catalog/tables.ts';
 
 const codes = (found: readonly { code: string; severity: string }[]) =>
@@ -46,8 +48,28 @@ const table = (oid: number, rest: Partial<UserTable> = {}): UserTable => ({
 });
 
 describe('replica identities', () => {
+  const FIX: Settings['fix'] = { default: 'auto', tables: [] };
+  const facts = (rest: Partial<ChoiceFacts> = {}): ChoiceFacts => ({
+    database: 'shop',
+    fix: FIX,
+    full: true,
+    engine: 'native',
+    largeBytes: 100,
+    candidates: [],
+    incomparable: [],
+    obstacles: [],
+    ...rest,
+  });
+  const rule = (
+    text: string,
+    choice: Settings['fix']['tables'][number]['choice'],
+    database = '*',
+  ): Settings['fix']['tables'][number] => ({ database, table: text, choice });
+  const choices = (tables: readonly UserTable[], rest: Partial<ChoiceFacts>) =>
+    chooseIdentities(tables, facts(rest)).map(({ table: { oid }, choice }) => [oid, choice]);
+
   test('an index before the whole row, the fewest columns first; the whole row only where it can be compared', () => {
-    const chosen = chooseIdentities(
+    const chosen = choices(
       [
         table(1, { identityIndex: 't1_pkey' }),
         table(2),
@@ -57,45 +79,147 @@ describe('replica identities', () => {
         table(6, { identity: 'f' }),
         table(7),
       ],
-      [
-        { table: 2, index: 'wide', columns: 3 },
-        { table: 2, index: 'b', columns: 1 },
-        { table: 2, index: 'c', columns: 1 },
-        { table: 7, index: 'key', columns: 1 },
-      ],
-      [
-        { table: 4, columns: ['body json'] },
-        { table: 6, columns: ['at point'] },
-        { table: 7, columns: ['body json'] },
-      ],
+      {
+        candidates: [
+          { table: 2, index: 'wide', columns: 3 },
+          { table: 2, index: 'b', columns: 1 },
+          { table: 2, index: 'c', columns: 1 },
+          { table: 7, index: 'key', columns: 1 },
+        ],
+        incomparable: [
+          { table: 4, columns: ['body json'] },
+          { table: 6, columns: ['at point'] },
+          { table: 7, columns: ['body json'] },
+        ],
+      },
     );
-    expect(chosen.map(({ table: { oid }, choice }) => [oid, choice])).toEqual([
+    expect(chosen).toEqual([
       [2, { by: 'index', index: 'b' }],
       [3, { by: 'full' }],
-      [4, { by: 'nothing', columns: ['body json'] }],
-      [6, { by: 'nothing', columns: ['at point'] }],
+      [4, { by: 'nothing', why: expect.stringContaining('knows no equality: body json'), key: true }],
+      [6, { by: 'nothing', why: expect.stringContaining('knows no equality: at point'), key: true }],
       [7, { by: 'index', index: 'key' }],
     ]);
   });
 
-  test('each says what fix would do, or that a person has to', () => {
-    const odd = { schema: 'My "s"', name: 'Order Items' };
-    const found = judgeIdentities('shop', [
-      { table: table(1, odd), choice: { by: 'index', index: 'Key "1"' } },
-      { table: table(2, odd), choice: { by: 'full' } },
-      { table: table(3, { ...odd, identity: 'f' }), choice: { by: 'nothing', columns: ['body json'] } },
+  test('an engine that cannot use the whole row: an index, else a person decides', () => {
+    const chosen = choices([table(1), table(2, { identity: 'f' }), table(3)], {
+      full: false,
+      engine: 'other',
+      candidates: [{ table: 3, index: 'key', columns: 1 }],
+    });
+    const nothing = { by: 'nothing', why: expect.stringContaining('engine other cannot use the whole row'), key: true };
+    expect(chosen).toEqual([
+      [1, nothing],
+      [2, nothing],
+      [3, { by: 'index', index: 'key' }],
     ]);
+  });
+
+  test('the first rule that fits counts; tables whose identity serves are left alone', () => {
+    const chosen = choices(
+      [
+        table(1, { schema: 'Odd, 100%', name: 'a.b' }),
+        table(2),
+        table(3),
+        table(4),
+        table(5, { identityIndex: 't5_pkey' }),
+        table(6, { identity: 'f' }),
+        table(7, { identity: 'f' }),
+      ],
+      {
+        candidates: [
+          { table: 2, index: 'small', columns: 1 },
+          { table: 2, index: 'wide', columns: 2 },
+          { table: 4, index: 'key', columns: 1 },
+        ],
+        fix: {
+          default: 'auto',
+          tables: [
+            rule('Odd, 100%.a.b', { by: 'skip' }),
+            rule('public.t2', { by: 'index', index: 'wide' }),
+            rule('public.t3', { by: 'full' }, 'other'),
+            rule('public.t3', { by: 'index', index: 'gone' }, 'sh*'),
+            rule('public.t4', { by: 'full' }),
+            rule('public.t6', { by: 'surrogate-key' }),
+            rule('*', { by: 'auto' }),
+          ],
+        },
+      },
+    );
+    expect(chosen).toEqual([
+      [1, { by: 'skip' }],
+      [2, { by: 'index', index: 'wide' }],
+      [3, { by: 'nothing', why: expect.stringContaining('its index "gone", which does not serve'), key: true }],
+      [4, { by: 'full' }],
+      [6, { by: 'surrogate-key', inBatches: false }],
+    ]);
+  });
+
+  test('a key column: never where an index serves, in a large table only by its name, and then in batches', () => {
+    const large = { bytes: 100 };
+    const chosen = choices([table(1), table(2), table(3, large), table(4, large), table(5), table(6), table(7)], {
+      candidates: [{ table: 2, index: 'key', columns: 1 }],
+      obstacles: [
+        { table: 5, obstacle: 'partition' },
+        { table: 6, obstacle: null },
+        { table: 7, obstacle: 'taken' },
+      ],
+      fix: { default: 'surrogate-key', tables: [rule('public.t4', { by: 'surrogate-key' })] },
+    });
+    expect(chosen).toEqual([
+      [1, { by: 'surrogate-key', inBatches: false }],
+      [2, { by: 'index', index: 'key' }],
+      [3, { by: 'nothing', why: expect.stringContaining('only where fix.tables names it'), key: true }],
+      [4, { by: 'surrogate-key', inBatches: true }],
+      [5, { by: 'nothing', why: expect.stringContaining('it is a partition'), key: false }],
+      // Its row type is used by another table, which forbids the rewrite.
+      [6, { by: 'surrogate-key', inBatches: true }],
+      [7, { by: 'nothing', why: expect.stringContaining('not of our making'), key: false }],
+    ]);
+  });
+
+  test('the default leaves a whole row that serves, which somebody has chosen', () => {
+    expect(choices([table(1, { identity: 'f' })], { fix: { default: 'surrogate-key', tables: [] } })).toEqual([]);
+  });
+
+  test('each says what fix would do, or that a person has to', () => {
+    const odd = { schema: 'My "s"', name: 'Order ${Items}' };
+    const rest = { incomparable: [], asked: false };
+    const nothing = { by: 'nothing', why: 'of something', key: true } as const;
+    const found = judgeIdentities(
+      'shop',
+      [
+        { table: table(1, odd), choice: { by: 'index', index: 'Key "1"' }, ...rest },
+        { table: table(2, odd), choice: { by: 'full' }, ...rest },
+        { table: table(3, { ...odd, identity: 'f' }), choice: nothing, ...rest, incomparable: ['body json'] },
+        { table: table(4, odd), choice: { by: 'surrogate-key', inBatches: true }, ...rest },
+        { table: table(5, odd), choice: { by: 'skip' }, ...rest },
+        { table: table(6, { ...odd, identity: 'f' }), choice: { ...nothing, key: false }, ...rest },
+      ],
+      { name: 'native', identities: { full: false } },
+    );
     expect(codes(found)).toEqual([
       'block no-replica-identity',
       'block no-replica-identity',
       'block identity-without-equality',
+      'block no-replica-identity',
+      'block no-replica-identity',
+      'block no-replica-identity',
     ]);
     expect(found[0]?.remedy).toContain(
-      'ALTER TABLE "My ""s"""."Order Items" REPLICA IDENTITY USING INDEX "Key ""1""";',
+      'ALTER TABLE "My ""s"""."Order ${Items}" REPLICA IDENTITY USING INDEX "Key ""1""";',
     );
     expect(found[1]?.remedy).toContain('REPLICA IDENTITY FULL;');
     expect(found[2]?.message).toContain('(body json)');
     expect(found[2]?.remedy).toContain('ADD PRIMARY KEY');
+    expect(found[2]?.remedy).toContain(
+      '    - { database: "shop", table: "My \\"s\\".Order $${Items}", choice: surrogate-key }\n',
+    );
+    expect(found[3]?.remedy).toContain('__pgconvoy_id');
+    expect(found[4]?.remedy).toContain('(skip)');
+    expect(found[5]?.message).toContain('which the engine native cannot use');
+    expect(found[5]?.remedy).not.toContain('surrogate-key');
   });
 });
 

@@ -12,9 +12,12 @@ import {
   tablesWithOids,
   TypedColumn,
 } from '../../../postgres/catalog/contents.ts';
+import { SURROGATE_COLUMN } from '../../../postgres/catalog/surrogate-keys.ts';
 import { UserTable, userTables } from '../../../postgres/catalog/tables.ts';
 import { id } from '../../../postgres/sql.ts';
 import { offers } from '../../../postgres/versions.ts';
+import type { ReplicationEngine } from '../../../replication/engine.ts';
+import { keyRules, remedyFor } from '../../tables/identity-remedy.ts';
 import { identitiesOf } from '../../tables/identity.ts';
 import type { TableToIdentify } from '../../tables/identity.ts';
 import type { Concern } from '../concern.ts';
@@ -26,31 +29,38 @@ const qualified = ({ schema, name }: UserTable): string => id(schema, name).text
 export const replicaIdentity: Concern = {
   name: 'replica identities',
   side: 'source',
-  async look({ source, sourceCluster }) {
-    const { major } = await sourceCluster.facts();
-    const { tables, lacking } = await identitiesOf(source, major);
-    return [...judgeIdentities(source.name, lacking), ...judgeSlowIdentities(source.name, tables)];
+  async look(context) {
+    const { source, engine } = context;
+    const { tables, lacking } = await identitiesOf(context);
+    return [...judgeIdentities(source.name, lacking, engine), ...judgeSlowIdentities(source.name, tables)];
   },
 };
 
-export const judgeIdentities = (database: string, lacking: readonly TableToIdentify[]): CheckFinding[] =>
-  lacking.map(({ table, choice }) => {
+export const judgeIdentities = (
+  database: string,
+  lacking: readonly TableToIdentify[],
+  engine: Pick<ReplicationEngine, 'name' | 'identities'>,
+): CheckFinding[] =>
+  lacking.map(({ table, choice, incomparable }) => {
     const name = qualified(table);
-    const without = choice.by === 'nothing' ? ` (${choice.columns.join(', ')})` : '';
     const place = { severity: 'block', side: 'source', database, object: `${table.schema}.${table.name}` } as const;
-    const remedy = remedyOf(name, choice, database);
-    if (table.identity === 'f') {
+    const remedy = remedyOf(name, table, choice, database);
+    if (table.identity === 'f' && incomparable.length > 0) {
       return {
         ...place,
         code: 'identity-without-equality',
-        message: `Table ${name} in database "${database}" has REPLICA IDENTITY FULL and columns whose type knows no equality${without}: the target cannot find its rows, so the first UPDATE or DELETE stops replication.`,
+        message: `Table ${name} in database "${database}" has REPLICA IDENTITY FULL and columns whose type knows no equality (${incomparable.join(', ')}): the target cannot find its rows, so the first UPDATE or DELETE stops replication.`,
         remedy,
       };
     }
+    const why = choice.by === 'nothing' ? `, and pgconvoy fix has nothing to choose: ${choice.why}` : '';
     return {
       ...place,
       code: 'no-replica-identity',
-      message: `Table ${name} in database "${database}" has no replica identity${without && `, and columns whose type knows no equality${without}, so not even the whole row can serve`}: UPDATE and DELETE fail as soon as it is published.`,
+      message:
+        table.identity === 'f' && !engine.identities.full
+          ? `Table ${name} in database "${database}" has REPLICA IDENTITY FULL, which the engine ${engine.name} cannot use: updates and deletes would not be replicated${why}.`
+          : `Table ${name} in database "${database}" has no replica identity: UPDATE and DELETE fail as soon as it is published${why}.`,
       remedy,
     };
   });
@@ -67,17 +77,24 @@ export const judgeSlowIdentities = (database: string, tables: readonly UserTable
       database,
       object: `${table.schema}.${table.name}`,
       message: `Table ${qualified(table)} in database "${database}" has ${Math.round(table.bytes / 1024 / 1024)} MB and REPLICA IDENTITY FULL: for each UPDATE and DELETE the target reads the table to find the row (from 16 on it uses an index, if there is one).`,
-      remedy: `If it is often updated: ALTER TABLE ${qualified(table)} ADD PRIMARY KEY (…); then REPLICA IDENTITY DEFAULT.`,
+      remedy: `If it is often updated: ALTER TABLE ${qualified(table)} ADD PRIMARY KEY (…); then REPLICA IDENTITY DEFAULT. Or have pgconvoy fix add a key column (pgconvoy plan fix says what it costs):\n${keyRules([{ database, schema: table.schema, name: table.name }])}`,
     }));
 
-function remedyOf(name: string, choice: TableToIdentify['choice'], database: string): string {
-  if (choice.by === 'index') {
-    return `pgconvoy fix: it runs ALTER TABLE ${name} REPLICA IDENTITY USING INDEX ${id(choice.index).text};`;
+function remedyOf(name: string, table: UserTable, choice: TableToIdentify['choice'], database: string): string {
+  switch (choice.by) {
+    case 'index':
+      return `pgconvoy fix: it runs ALTER TABLE ${name} REPLICA IDENTITY USING INDEX ${id(choice.index).text};`;
+    case 'full':
+      return `pgconvoy fix: it runs ALTER TABLE ${name} REPLICA IDENTITY FULL; better, if it is large and often updated: add a primary key.`;
+    case 'surrogate-key':
+      return `pgconvoy fix: it adds the key column ${id(SURROGATE_COLUMN).text}, as the configuration asks; pgconvoy plan fix says what that costs.`;
+    case 'skip':
+      return `The configuration leaves it to you (skip): ALTER TABLE ${name} ADD PRIMARY KEY (…); or leave "${database}" out with databases.exclude.`;
+    case 'nothing':
+      return remedyFor(database, table, choice);
+    default:
+      return choice satisfies never;
   }
-  if (choice.by === 'full') {
-    return `pgconvoy fix: it runs ALTER TABLE ${name} REPLICA IDENTITY FULL; better, if it is large and often updated: add a primary key.`;
-  }
-  return `Add a primary key, or a unique index on NOT NULL columns and then pgconvoy fix: ALTER TABLE ${name} ADD PRIMARY KEY (…); or leave "${database}" out with databases.exclude.`;
 }
 
 /** Rows that no publication carries, and where they live. */

@@ -1,0 +1,186 @@
+import * as z from 'zod';
+import { fragment, id, lit, sql, trusted } from '../sql.ts';
+import type { Fragment, Sql } from '../sql.ts';
+import { offers } from '../versions.ts';
+
+/** The key column that pgconvoy adds to a table where nothing else can tell its rows apart. */
+export const SURROGATE_COLUMN = '__pgconvoy_id';
+
+/** A column is ours by its name and this comment; both travel to the target with the schema. */
+const COMMENT = 'Added by pgconvoy fix, so that replication can tell the rows apart. pgconvoy uninstall drops it.';
+
+/** Of the constraint or index on the column; `oid` is the table's. */
+export const surrogateIndexName = (oid: number): string => `pgconvoy_id_${oid}`;
+export const surrogateSequenceName = (oid: number): string => `pgconvoy_id_${oid}_seq`;
+const checkName = (oid: number): string => `pgconvoy_id_${oid}_not_null`;
+
+/** That an index's name is one of ours. */
+export const isSurrogateIndex = (name: string | null): boolean => name !== null && /^pgconvoy_id_\d+$/.test(name);
+
+export const SurrogateObstacle = z.object({
+  table: z.coerce.number(),
+  /** Why the table cannot get the column; null: it can, but not by one rewrite, since its row type is in use. */
+  obstacle: z.enum(['partition', 'typed', 'parent', 'taken']).nullable(),
+});
+export type SurrogateObstacle = z.output<typeof SurrogateObstacle>;
+
+/** The column, where it is ours. */
+const isOurs = (): Sql =>
+  sql`a.attname = ${lit(SURROGATE_COLUMN)} and not a.attisdropped
+      and col_description(a.attrelid, a.attnum) = ${lit(COMMENT)}`;
+
+/**
+ * Tables that cannot simply get one more column, with the reason: a partition has the columns of its root, a typed table those of
+ * its type, a parent's go to its children, and a column of that name may be somebody else's.
+ * @see https://www.postgresql.org/docs/current/sql-altertable.html
+ */
+export const surrogateObstacles = (): Sql => sql`
+  with used as (
+    select distinct a.atttypid
+      from pg_attribute a join pg_class c on c.oid = a.attrelid and c.relkind in ('r', 'p', 'm')
+     where a.attnum > 0 and not a.attisdropped and a.atttypid >= 16384)
+  select "table", obstacle from (
+    select c.oid::text as "table",
+           case when (row_to_json(c)->>'relispartition')::bool then 'partition'
+                when c.reloftype <> 0 then 'typed'
+                when exists (select from pg_inherits i where i.inhparent = c.oid) then 'parent'
+                when exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = ${lit(SURROGATE_COLUMN)}
+                                and not a.attisdropped and (${isOurs()}) is not true) then 'taken' end as obstacle,
+           exists (select from used u where u.atttypid in (c.reltype, t.typarray)) as is_type
+      from pg_class c join pg_type t on t.oid = c.reltype
+     where c.relkind = 'r' and c.relpersistence = 'p' and c.relnamespace <> 'pg_catalog'::regnamespace) o
+   where obstacle is not null or is_type`;
+
+export const SurrogateState = z.object({
+  owner: z.string(),
+  hasColumn: z.boolean(),
+  notNull: z.boolean(),
+  hasPrimaryKey: z.boolean(),
+  index: z.enum(['none', 'invalid', 'valid']),
+  /** The constraint that spares SET NOT NULL its reading of the table. */
+  check: z.enum(['none', 'not validated', 'validated']),
+  pages: z.number(),
+});
+export type SurrogateState = z.output<typeof SurrogateState>;
+
+/** How far the column of one table is, and how many pages the table has. No row where the table is gone. */
+export const surrogateState = (oid: number): Sql => sql`
+  select pg_get_userbyid(c.relowner)::text as owner,
+         a.attnum is not null as "hasColumn", coalesce(a.attnotnull, false) as "notNull",
+         exists (select from pg_index p where p.indrelid = c.oid and p.indisprimary) as "hasPrimaryKey",
+         case when i.indisvalid then 'valid' when i.indexrelid is not null then 'invalid' else 'none' end as index,
+         case when k.convalidated then 'validated' when k.oid is not null then 'not validated' else 'none' end as check,
+         (pg_relation_size(c.oid) / current_setting('block_size')::int)::float8 as pages
+    from pg_class c
+    left join pg_attribute a on a.attrelid = c.oid and ${isOurs()}
+    left join pg_class ic on ic.relnamespace = c.relnamespace and ic.relname = ${lit(surrogateIndexName(oid))}
+    left join pg_index i on i.indexrelid = ic.oid and i.indrelid = c.oid
+    left join pg_constraint k on k.conrelid = c.oid and k.conname = ${lit(checkName(oid))}
+   where c.oid = ${trusted(String(oid))}`;
+
+export const SurrogateTable = z.object({ schema: z.string(), name: z.string() });
+export type SurrogateTable = z.output<typeof SurrogateTable>;
+
+/** Every table with a column of ours. */
+export const surrogateTables = (): Sql => sql`
+  select n.nspname as schema, c.relname as name
+    from pg_attribute a
+    join pg_class c on c.oid = a.attrelid and c.relkind = 'r'
+    join pg_namespace n on n.oid = c.relnamespace
+   where a.attnum > 0 and ${isOurs()}
+   order by 1, 2`;
+
+interface Place {
+  readonly oid: number;
+  readonly schema: string;
+  readonly name: string;
+}
+
+const only = ({ schema, name }: Place): Fragment => fragment`only ${id(schema, name)}`;
+const column = id(SURROGATE_COLUMN);
+const sequence = ({ oid, schema }: Place): Fragment => id(schema, surrogateSequenceName(oid));
+const sequenceDefault = (table: Place): Fragment => fragment`nextval(${lit(sequence(table).text)}::regclass)`;
+
+/** Where the column's numbers come from. Everybody may take one: an INSERT does, whoever may insert. */
+export const createSurrogateSequence = (table: Place, owner: string): Sql[] => [
+  sql`create sequence ${sequence(table)}`,
+  sql`alter sequence ${sequence(table)} owner to ${id(owner)}`,
+  sql`grant usage on sequence ${sequence(table)} to public`,
+];
+
+/** The column, full at once, and its key: rewrites the table. */
+export const addFilledColumn = (table: Place, hasPrimaryKey: boolean): Sql[] => [
+  sql`alter table ${only(table)} add column ${column} bigint not null default ${sequenceDefault(table)},
+        add constraint ${id(surrogateIndexName(table.oid))} ${trusted(hasPrimaryKey ? 'unique' : 'primary key')} (${column})`,
+  ...markAsOurs(table),
+];
+
+/** The column, empty: catalog only. Rows that are inserted from now on have a number. */
+export const addEmptyColumn = (table: Place): Sql[] => [
+  sql`alter table ${only(table)} add column ${column} bigint`,
+  sql`alter table ${only(table)} alter column ${column} set default ${sequenceDefault(table)}`,
+  ...markAsOurs(table),
+];
+
+const markAsOurs = (table: Place): Sql[] => [
+  sql`alter sequence ${sequence(table)} owned by ${id(table.schema, table.name, SURROGATE_COLUMN)}`,
+  sql`comment on column ${id(table.schema, table.name, SURROGATE_COLUMN)} is ${lit(COMMENT)}`,
+];
+
+/** Heap tuples that a page can hold, beside its header: the line pointer and the smallest tuple are 28 bytes. */
+const SMALLEST_TUPLE = 28;
+
+/**
+ * Fills the rows of these pages that are empty still. Rows that somebody else has locked are left for later, so nobody waits for us
+ * and we for nobody.
+ * @see https://www.postgresql.org/docs/current/sql-select.html#SQL-FOR-UPDATE-SHARE
+ */
+export const fillPages = (table: Place, major: number, from: number, to: number): Sql => {
+  const [first, last] = [trusted(String(from)), trusted(String(to))];
+  // Before 14 a range of ctid reads the whole table; each of them by itself does not.
+  const inPages = offers(major, 'tidRangeScan')
+    ? fragment`ctid >= '(${first},0)' and ctid < '(${last},0)'`
+    : fragment`ctid = any (array(
+        select format('(%s,%s)', page, item)::tid
+          from generate_series(${first}, ${last} - 1) as page,
+               generate_series(1, current_setting('block_size')::int / ${trusted(String(SMALLEST_TUPLE))}) as item))`;
+  return fill(table, major, fragment`${inPages} and ${column} is null`);
+};
+
+/** Fills at most so many rows that are empty still; found by the index. */
+export const fillRest = (table: Place, major: number, most: number): Sql =>
+  fill(table, major, fragment`${column} is null limit ${trusted(String(most))}`);
+
+const fill = (table: Place, major: number, rows: Fragment): Sql => sql`
+  update ${only(table)} set ${column} = default
+   where ctid = any (array(select ctid from ${only(table)} where ${rows}
+                              for update ${trusted(offers(major, 'skipLocked') ? 'skip locked' : 'nowait')}))`;
+
+/** Waits for transactions that began before it, but keeps nobody from reading or writing. */
+export const createSurrogateIndex = (table: Place): Sql =>
+  sql`create unique index concurrently ${id(surrogateIndexName(table.oid))} on ${id(table.schema, table.name)} (${column})`;
+
+export const dropSurrogateIndex = ({ oid, schema }: Place): Sql =>
+  sql`drop index concurrently if exists ${id(schema, surrogateIndexName(oid))}`;
+
+/** From now on no row can be empty; rows that are there are not looked at. */
+export const forbidEmpty = (table: Place): Sql =>
+  sql`alter table ${only(table)} add constraint ${id(checkName(table.oid))} check (${column} is not null) not valid`;
+
+/** Reads the table; nobody has to wait. */
+export const validateNotEmpty = (table: Place): Sql =>
+  sql`alter table ${only(table)} validate constraint ${id(checkName(table.oid))}`;
+
+/** Without reading the table from 12 on, since the constraint has. */
+export const makeKey = (table: Place, hasPrimaryKey: boolean): Sql[] => {
+  const name = id(surrogateIndexName(table.oid));
+  return [
+    sql`alter table ${only(table)} alter column ${column} set not null`,
+    sql`alter table ${only(table)} drop constraint ${id(checkName(table.oid))}`,
+    ...(hasPrimaryKey ? [] : [sql`alter table ${only(table)} add constraint ${name} primary key using index ${name}`]),
+  ];
+};
+
+/** With its index, default and sequence. */
+export const dropSurrogateColumn = ({ schema, name }: SurrogateTable): Sql =>
+  sql`alter table only ${id(schema, name)} drop column ${column}`;
