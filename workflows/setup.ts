@@ -8,6 +8,7 @@ export const setup = defineWorkflow({
   rows: [
     cluster(op.checkClusters, {}, { findings: 'block' }),
     eachDatabase(op.checkDatabase, {}, { findings: 'block' }),
+    cluster(op.proveEngine, { remember: true }, { findings: 'block' }),
     barrier('Nothing blocks the upgrade'),
 
     cluster(op.createReplicationRole),

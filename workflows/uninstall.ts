@@ -14,6 +14,7 @@ const replicationGone: readonly Row[] = [
 
 const traceless: readonly Row[] = [
   undo(cluster(op.tuneTarget)),
+  undo(cluster(op.proveEngine)),
   undo(cluster(op.createReplicationRole)),
   cluster(op.removeLedger),
 ];

@@ -5,12 +5,13 @@ import { setup } from './setup.ts';
 import { start } from './start.ts';
 import { stop } from './stop.ts';
 
-/** The whole road: the servers checked before anything is changed, fix, setup (which checks all), start, a person's approval, stop. */
+/** The whole road: the servers checked and the engine proven before anything is changed, fix, setup (which checks all), start, a person's approval, stop. */
 export const upgrade = defineWorkflow({
   name: 'upgrade',
   title: 'Upgrade the cluster',
   rows: [
     cluster(op.checkClusters, {}, { findings: 'block' }),
+    cluster(op.proveEngine, { remember: true }, { findings: 'block' }),
     ...fix.rows,
     ...setup.rows,
     ...start.rows,

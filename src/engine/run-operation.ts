@@ -61,7 +61,8 @@ async function preflight(
   policy: StepPolicy,
   hooks: RunHooks,
 ): Promise<OperationResult> {
-  const verdict = await operation.check(context);
+  const look = () => operation.check(context);
+  const verdict = await (operation.exclusive && hooks.locked ? hooks.locked(look) : look());
   const found: readonly Finding[] = verdict.holds ? [] : verdict.missing;
   const findings = acceptFindings(found, context.settings.accept);
   await hooks.onFindings?.(findings);

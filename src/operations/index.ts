@@ -1,5 +1,6 @@
 import { checkClusters } from './checks/check-clusters.ts';
 import { checkDatabase } from './checks/check-database.ts';
+import { proveEngine } from './checks/prove-engine.ts';
 import { removeLedger } from './clusters/remove-ledger.ts';
 import { compareTables } from './comparison/compare-tables.ts';
 import { awaitLsn } from './cutover/await-lsn.ts';
@@ -49,6 +50,7 @@ export {
   fenceSource,
   grantReplicationRole,
   openTarget,
+  proveEngine,
   refreshMaterializedViews,
   removeLedger,
   setReplicaIdentity,
@@ -58,6 +60,7 @@ export {
 const all: readonly AnyOperation[] = [
   checkClusters,
   checkDatabase,
+  proveEngine,
   setReplicaIdentity,
   createReplicationRole,
   grantReplicationRole,

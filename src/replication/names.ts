@@ -17,3 +17,19 @@ export const PUBLICATION = 'pgconvoy';
 
 /** Every subscription and slot of ours, as a LIKE pattern. */
 export const OURS = 'pgconvoy\\_%';
+
+/** The role that the configuration names where nobody has chosen another. */
+const USUAL_ROLE = 'pgconvoy_replication';
+const CANARY = 'pgconvoy_canary';
+
+/**
+ * The scratch database that proves the engine. Installations that share a cluster have a role each, and so a scratch database
+ * each.
+ */
+export function canaryDatabase(role: string): string {
+  if (role === USUAL_ROLE) return CANARY;
+  return `${CANARY}_${createHash('sha256').update(role).digest('hex').slice(0, 8)}`;
+}
+
+/** Scratch databases are nobody's data: they take no part in an upgrade. */
+export const isCanary = (database: string): boolean => /^pgconvoy_canary(_[0-9a-f]{8})?$/.test(database);

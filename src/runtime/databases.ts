@@ -9,6 +9,7 @@ import {
   listedDatabases,
 } from '../postgres/catalog/listed-databases.ts';
 import type { BoundCluster } from '../postgres/cluster.ts';
+import { isCanary } from '../replication/names.ts';
 
 /** A database that does not take part, and why. */
 interface ReportedDatabase {
@@ -45,6 +46,7 @@ export async function selectDatabases(source: BoundCluster, patterns: Settings['
 
 function reasonToLeaveOut(database: ListedDatabase, patterns: Settings['databases']): string | undefined {
   if (database.name === 'template0') return 'the template that initdb made; the target has its own';
+  if (isCanary(database.name)) return 'the scratch database by which check proves the engine';
   const excluded = patterns.exclude.find((pattern) => fitsPattern(database.name, pattern));
   if (excluded !== undefined) return `excluded by "${excluded}"`;
   if (!patterns.include.some((pattern) => fitsPattern(database.name, pattern)))

@@ -22,7 +22,7 @@ describe.each([10, 18] as const)('selectDatabases on PostgreSQL %i', (major) => 
 
   beforeAll(async () => {
     server = await startCluster({ major });
-    for (const name of ['app', 'app2', 'My "odd" DB', 'a.b', 'axb', 'closed', 'broken', 'grüße']) {
+    for (const name of ['app', 'app2', 'My "odd" DB', 'a.b', 'axb', 'closed', 'broken', 'grüße', 'pgconvoy_canary']) {
       await onServer(server, 'postgres', `create database "${name.replaceAll('"', '""')}"`);
     }
     await onServer(server, 'postgres', 'alter database closed with allow_connections false');
@@ -39,9 +39,17 @@ describe.each([10, 18] as const)('selectDatabases on PostgreSQL %i', (major) => 
     expect(selected.map(({ name }) => name).sort()).toEqual(['My "odd" DB', 'a.b', 'app', 'app2', 'axb', 'grüße']);
     expect(selected.every(({ oid }) => oid > 0)).toBe(true);
     const reasons = Object.fromEntries(reported.map(({ name, reason }) => [name, reason]));
-    expect(Object.keys(reasons).sort()).toEqual(['broken', 'closed', 'postgres', 'template0', 'template1']);
+    expect(Object.keys(reasons).sort()).toEqual([
+      'broken',
+      'closed',
+      'pgconvoy_canary',
+      'postgres',
+      'template0',
+      'template1',
+    ]);
     expect(reasons['closed']).toMatch(/refuses connections/);
     expect(reasons['broken']).toMatch(/DROP DATABASE was interrupted/);
+    expect(reasons['pgconvoy_canary']).toMatch(/scratch database/);
     expect(reasons['postgres']).toBe('holds no objects of users');
     expect(reasons['template1']).toBe('holds no objects of users');
   });

@@ -60,6 +60,27 @@ describe('createExecutor', () => {
   const sessions = (side: 'source' | 'target', where: string) =>
     pair.query(side, 'postgres', `select pid, application_name from pg_stat_activity where ${where}`);
 
+  test('what changes something while it looks holds the lock as well', async () => {
+    const seen: (string | undefined)[] = [];
+    const looking = defineOperation({
+      name: 'looking',
+      title: 'nothing',
+      scope: 'database',
+      exclusive: true,
+      input: z.object({}),
+      output: z.object({}),
+      async check({ target }) {
+        const others = new DatabaseLocks(pair.clusters);
+        const taken = others.hold(database, { signal: new AbortController().signal, deadlineMs: 0, onLost: () => {} });
+        seen.push(await taken.then(() => 'free', String));
+        await others.close();
+        return target.name === database ? holds({}) : lacks([1]);
+      },
+    });
+    expect(await executor(looking)(execution('looking'))).toMatchObject({ changed: false, output: {} });
+    expect(seen).toEqual([expect.stringContaining('is being worked on by')]);
+  });
+
   test('runs an operation under its own name and leaves no session at work', async () => {
     const seen: unknown[] = [];
     const execute = executor(

@@ -150,6 +150,22 @@ export const FINDINGS = [
     meaning: 'A tablespace in use does not exist on the target; what is in it goes to pg_default.',
     remedy: 'CREATE TABLESPACE on the target, if it is wanted there.',
   },
+  {
+    code: 'engine-fails',
+    meaning:
+      'A scratch database could not be replicated from the source to the target: no real database would be either.',
+    remedy: 'Mend the cause that the finding names with its step, then check again.',
+  },
+  {
+    code: 'engine-unproven',
+    meaning: 'The engine could not be tried with a scratch database, for a reason that says nothing of real ones.',
+    remedy: 'Mend what the finding names, then check again.',
+  },
+  {
+    code: 'canary-left',
+    meaning: 'A scratch database cannot be dropped for now and stays, empty.',
+    remedy: 'DROP DATABASE once the finding’s reason is gone.',
+  },
   // Each database
   {
     code: 'target-database-not-empty',

@@ -1,0 +1,154 @@
+import * as z from 'zod';
+import { defineOperation, holds, lacks } from '../../engine/operation.ts';
+import type { OperationContext } from '../../engine/operation.ts';
+import { PgconvoyError, UnreachableError } from '../../errors.ts';
+import { openedKey } from '../cutover/opened.ts';
+import { forgetProof, noteProof, provenBefore } from './canary/proof-note.ts';
+import { ROAD } from './canary/road.ts';
+import type { RoadStep } from './canary/road.ts';
+import { canaryContext, dropScratch } from './canary/scratch-databases.ts';
+import type { Canary, Left } from './canary/scratch-databases.ts';
+import { dropScratchRole, lendRole } from './canary/scratch-role.ts';
+import { sourceSettings } from './clusters/source-settings.ts';
+import type { CheckFinding } from './findings.ts';
+
+/**
+ * The canary: a scratch database is made on both sides, replicated end to end by the methods that real databases go by, compared
+ * and taken away again. Changes both servers while it looks, and puts everything back; what a killed one has left is
+ * taken away by the next one, and by undo.
+ * @see https://www.postgresql.org/docs/current/logical-replication.html
+ */
+export const proveEngine = defineOperation({
+  name: 'prove-engine',
+  title: 'The engine carries a scratch database from the source to the target',
+  scope: 'cluster',
+  exclusive: true,
+  input: z.strictObject({
+    /** Notes the proof in the ledger, and takes one of the last hour as good. Else nothing of it stays. */
+    remember: z.boolean().default(false),
+  }),
+  output: z.strictObject({ engine: z.string(), proven: z.enum(['now', 'before', 'not-needed', 'not-asked']) }),
+
+  async check(context) {
+    const { engine, input, run } = context;
+    if (run.options['noCanary']) return holds({ engine: engine.name, proven: 'not-asked' as const });
+    const { left } = await takeAway(context);
+    if (input.remember && (await everythingOpened(context)))
+      return holds({ engine: engine.name, proven: 'not-needed' as const });
+    if (input.remember && (await provenBefore(context)))
+      return holds({ engine: engine.name, proven: 'before' as const });
+    const found = left.every(({ usable }) => usable) ? await prove(context) : left.map(inTheWay);
+    if (input.remember && !found.some(({ code }) => code !== 'canary-left')) await noteProof(context);
+    await Promise.all([context.sourceLedger.dropIfEmpty(), context.targetLedger.dropIfEmpty()]);
+    return found.length > 0 ? lacks(found) : holds({ engine: engine.name, proven: 'now' as const });
+  },
+
+  async undo(context: OperationContext) {
+    const { changed, left } = await takeAway(context);
+    for (const { side, database, reason } of left)
+      context.log.warn({ side, database, reason }, 'a scratch database stays');
+    const forgotten = await forgetProof(context);
+    return changed || forgotten;
+  },
+});
+
+/** From the cutover of the last database on, no row travels any more. */
+async function everythingOpened({ targetLedger, run }: OperationContext): Promise<boolean> {
+  const opened = new Set((await targetLedger.entries(openedKey('').kind)).map(({ database }) => database));
+  return run.databases.length > 0 && run.databases.every((database) => opened.has(database));
+}
+
+async function takeAway(context: OperationContext): Promise<{ readonly changed: boolean; readonly left: Left[] }> {
+  const { dropped, left } = await dropScratch(canaryContext(context));
+  const role = await dropScratchRole(context);
+  return { changed: dropped || role, left };
+}
+
+async function prove(context: OperationContext): Promise<CheckFinding[]> {
+  if (!(await lendRole(context))) return [roleDiffers(context)];
+  let failure: CheckFinding | undefined;
+  try {
+    failure = await walk(context);
+  } catch (error) {
+    // What is left now is taken away by the next canary.
+    await takeAway(context).catch(() => {});
+    throw error;
+  }
+  const { left } = await takeAway(context);
+  return [...(failure ? [failure] : []), ...left.map(staysBehind)];
+}
+
+/** Returns what went wrong; a server that went away is no verdict on the engine. */
+async function walk(context: OperationContext): Promise<CheckFinding | undefined> {
+  const canary = canaryContext(context);
+  for (const [done, step] of ROAD.entries()) {
+    context.signal.throwIfAborted();
+    context.progress({ done, total: ROAD.length, note: step.title });
+    try {
+      await step.run(canary);
+    } catch (error) {
+      context.signal.throwIfAborted();
+      const ourOwn = error instanceof UnreachableError && !TARGET_SAYS.test(error.message);
+      if (!(error instanceof PgconvoyError) || ourOwn) throw error;
+      return await failed(canary, step, error);
+    }
+  }
+  return undefined;
+}
+
+/** What CREATE SUBSCRIPTION says where the target cannot connect to the source. */
+const TARGET_SAYS = /could not connect to the publisher|target server cannot reach the source/;
+
+async function failed(canary: Canary, { title, side }: RoadStep, error: PgconvoyError): Promise<CheckFinding> {
+  const { engine, source, settings } = canary;
+  const found = { side, object: title };
+  if (/pg_hba\.conf/.test(error.message)) {
+    return {
+      ...found,
+      code: 'engine-unproven',
+      severity: 'warning',
+      message: `The ${engine.name} engine could not be tried, because pg_hba.conf of the source does not let the target into the scratch database: ${error.message}`,
+      remedy: `In pg_hba.conf of the source let the role ${settings.replication.role} into the database ${source.name} too, then: SELECT pg_reload_conf(); (whether it gets into yours is checked apart)`,
+    };
+  }
+  return {
+    ...found,
+    code: 'engine-fails',
+    severity: 'block',
+    message: `The ${engine.name} engine was tried with the scratch database "${source.name}" and failed at ${title}: ${error.message}`,
+    remedy: (await remedyFor(canary, error)) ?? error.hint,
+  };
+}
+
+/** The server's own words are misleading where it refuses an output plugin. */
+async function remedyFor(canary: Canary, { message }: PgconvoyError): Promise<string | undefined> {
+  if (!/output plugin/.test(message)) return undefined;
+  return (await sourceSettings.look(canary)).find(({ code }) => code === 'output-plugin')?.remedy;
+}
+
+const roleDiffers = ({ engine, settings }: OperationContext): CheckFinding => ({
+  code: 'engine-unproven',
+  severity: 'warning',
+  side: 'source',
+  object: settings.replication.role,
+  message: `The ${engine.name} engine was not tried: the replication role ${settings.replication.role} and the password that the target's ledger keeps for it do not fit, or its attributes were changed.`,
+  remedy: '`pgconvoy setup` puts the role right; then run `pgconvoy check` again.',
+});
+
+const inTheWay = ({ side, database, reason }: Left): CheckFinding => ({
+  code: 'engine-unproven',
+  severity: 'warning',
+  side,
+  object: database,
+  message: `The engine was not tried: the scratch database "${database}" of an earlier time is still on the ${side} and cannot be used: ${reason}`,
+  remedy: `On the ${side}, perhaps after a restart: DROP DATABASE "${database}"; then check again.`,
+});
+
+const staysBehind = ({ side, database, reason }: Left): CheckFinding => ({
+  code: 'canary-left',
+  severity: 'warning',
+  side,
+  object: database,
+  message: `The scratch database "${database}" stays on the ${side}, empty: ${reason}`,
+  remedy: `Once pglogical is out of shared_preload_libraries of the ${side}: DROP DATABASE "${database}";`,
+});
