@@ -9,6 +9,7 @@ export interface Globals {
   readonly source?: string;
   readonly target?: string;
   readonly queue?: string;
+  readonly engine?: string;
   readonly databases?: readonly string[];
   readonly exclude?: readonly string[];
   readonly json?: boolean;

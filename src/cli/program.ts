@@ -48,6 +48,13 @@ export function buildProgram(): Command {
     .option('--source <connection>', 'cluster to leave: a URL or key=value pairs, as psql takes them')
     .option('--target <connection>', 'cluster to move to')
     .option('--queue <url>', 'redis:// or rediss://; without any, a private redis-server is used')
+    .addOption(
+      new Option('--engine <engine>', 'how rows travel; auto: native from source 10 on').choices([
+        'auto',
+        'native',
+        'pglogical',
+      ]),
+    )
     .option('--databases <pattern>', 'only these databases, with * and ?; may be repeated', collect)
     .option('--exclude <pattern>', 'not these databases; may be repeated', collect)
     .option('--json', 'print one JSON document')

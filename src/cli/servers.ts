@@ -14,7 +14,7 @@ export async function configOf({ terminal, globals }: Pick<Invocation, 'terminal
     path: globals.config,
     configPasswordFile: globals.configPasswordFile,
     env: process.env,
-    flags: { source: globals.source, target: globals.target, queue: globals.queue },
+    flags: { source: globals.source, target: globals.target, queue: globals.queue, engine: globals.engine },
   });
   for (const warning of loaded.warnings) terminal.note(`! ${warning}`);
   return withPatterns(loaded, globals);

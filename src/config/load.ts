@@ -25,6 +25,8 @@ export interface ConfigFlags {
   readonly target?: string | undefined;
   /** redis://… */
   readonly queue?: string | undefined;
+  /** auto, native or pglogical. */
+  readonly engine?: string | undefined;
 }
 
 export interface LoadOptions {
@@ -86,7 +88,7 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
   const given = decrypted.value;
   problems.push(...decrypted.problems);
   const overridden = (path: Path) =>
-    (['source', 'target', 'queue'] as const).some((key) => path[0] === key && flags[key] !== undefined);
+    (['source', 'target', 'queue', 'engine'] as const).some((key) => path[0] === key && flags[key] !== undefined);
   const placeOf = (path: Path) => (overridden(path) ? `--${String(path[0])}` : yaml.placeOf(path));
   const config = problems.length === 0 ? validate(given, yaml, problems, placeOf) : undefined;
   if (!config) throw configError(problems);
@@ -129,8 +131,9 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
 
 /** The part of the configuration that operations may see. */
 function settingsOf(config: Config): Settings {
-  const { replication, fix, budgets, deadlines, comparison, accept, databases } = config;
+  const { engine, replication, fix, budgets, deadlines, comparison, accept, databases } = config;
   return {
+    engine,
     replication,
     fix,
     budgets,
@@ -171,6 +174,7 @@ function withFlags(value: unknown, flags: ConfigFlags, problems: Problem[]): unk
     }
   }
   if (flags.queue !== undefined) given['queue'] = { ...prefixOf(given['queue']), url: flags.queue };
+  if (flags.engine !== undefined) given['engine'] = flags.engine;
   return given;
 }
 

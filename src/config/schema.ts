@@ -82,6 +82,8 @@ export const Config = z.strictObject({
       message: 'either sentinels or clusterNodes, not both,',
     })
     .prefault({}),
+  /** How rows travel; `auto`: native from source 10 on, pglogical before. */
+  engine: z.enum(['auto', 'native', 'pglogical']).default('auto'),
   databases: z
     .strictObject({
       /** Names, or patterns with * and ?. */
@@ -169,7 +171,7 @@ export type ConfigInput = z.input<typeof Config>;
 /** What operations may know: the configuration without addresses of the queue and without any secret. */
 export type Settings = Pick<
   Config,
-  'replication' | 'fix' | 'budgets' | 'deadlines' | 'comparison' | 'accept' | 'databases'
+  'engine' | 'replication' | 'fix' | 'budgets' | 'deadlines' | 'comparison' | 'accept' | 'databases'
 > & {
   readonly source: Pick<Config['source'], 'fromTarget'>;
 };

@@ -1,5 +1,6 @@
 import type { BoundCluster } from '../postgres/cluster.ts';
 import type { Database } from '../postgres/database.ts';
+import type { ExportedSnapshot } from '../postgres/replication-session.ts';
 
 export interface TableName {
   readonly schema: string;
@@ -7,7 +8,7 @@ export interface TableName {
 }
 
 /** Where one table is on its way. */
-interface TableState extends TableName {
+export interface TableState extends TableName {
   readonly state: 'waiting' | 'copying' | 'catching-up' | 'streaming';
   /** How much of a table in the state `copying` has arrived. */
   readonly bytes: number;
@@ -19,6 +20,8 @@ export interface SlotState {
   readonly exists: boolean;
   /** Why the slot can never be read again, in the server's words: then only a new copy helps. */
   readonly lost: string | undefined;
+  /** What the target has confirmed: of a slot that nobody has read yet, where it begins. */
+  readonly confirmedLsn: string | undefined;
   /** WAL of the source that the target has not confirmed yet, bytes. */
   readonly lagBytes: number;
 }
@@ -32,8 +35,14 @@ export interface SubscriptionState {
   readonly confirmsAtOnce: boolean;
   /** How often workers of this subscription failed, where the target counts it (15 and later). */
   readonly errors: number | undefined;
+  /** The copy was broken off and does not go on by itself: `wake` begins it again. */
+  readonly broken?: boolean;
   readonly tables: readonly TableState[];
 }
+
+export type EngineName = 'native' | 'pglogical';
+
+export interface HeldSnapshot extends ExportedSnapshot, AsyncDisposable {}
 
 /** Both ends of one database, as the engine needs them. */
 export interface Pair {
@@ -43,14 +52,23 @@ export interface Pair {
   readonly targetCluster: BoundCluster;
   /** The connection string by which the target reaches the source's database; holds the replication role's password. */
   readonly conninfo: () => Promise<string>;
+  /** The one by which the target reaches its own database; holds the password too. */
+  readonly targetConninfo: () => Promise<string>;
+  /** The replication role. */
+  readonly role: string;
 }
 
 /**
  * How rows travel. Each method is idempotent and looks before it acts; which one is missing is seen by the operation's check.
- * The native engine: publications, slots and subscriptions of PostgreSQL 10 and later.
+ * - `native`: publications, slots and subscriptions of PostgreSQL 10 and later
+ * - `pglogical`: replication sets, slots and subscriptions of that extension, PostgreSQL 9.4 and later
  */
 export interface ReplicationEngine {
-  readonly name: 'native';
+  readonly name: EngineName;
+  /** The library on the source that decodes its WAL. */
+  readonly outputPlugin: string;
+  /** Its workers log in to the target too, as the replication role. */
+  readonly logsInToTarget: boolean;
   /** By what a row is recognised, beside a primary key or an index chosen as replica identity: by the whole row too. */
   readonly identities: { readonly full: boolean };
 
@@ -67,12 +85,19 @@ export interface ReplicationEngine {
    * @throws DeadlineExceeded (`wait`) that names them when they do not end in time.
    */
   createSlot(pair: Pair, timeoutMs: number): Promise<void>;
+  /**
+   * The same, and what the tables held where the slot begins stays readable until this is disposed of. Engines that cannot do that
+   * leave the initial copy to the subscription.
+   */
+  createSlotWithSnapshot?(pair: Pair, timeoutMs: number): Promise<HeldSnapshot>;
   dropSlot(pair: Pair): Promise<boolean>;
 
   subscription(pair: Pair): Promise<SubscriptionState>;
-  /** Creates the subscription on the existing slot, disabled: `enable` starts the copy. */
-  createSubscription(pair: Pair): Promise<void>;
+  /** Creates the subscription on the existing slot, disabled: `enable` starts the copy, if it shall copy. */
+  createSubscription(pair: Pair, options: { readonly copy: boolean }): Promise<void>;
   enable(pair: Pair): Promise<void>;
+  /** Has workers that should run and do not start now, where the engine itself would take minutes. */
+  wake?(pair: Pair): Promise<void>;
   /** Takes in what was added to the publication since; copies those tables. */
   refresh(pair: Pair): Promise<void>;
   disable(pair: Pair): Promise<void>;

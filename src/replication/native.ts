@@ -1,15 +1,17 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import * as z from 'zod';
-import { DeadlineExceeded, PgconvoyError, UnreachableError } from '../errors.ts';
+import { PgconvoyError, UnreachableError } from '../errors.ts';
 import { tableBytes } from '../postgres/catalog/tables.ts';
-import { WriteTransaction, describeTransaction, writeTransactions } from '../postgres/catalog/transactions.ts';
 import { DatabaseError } from '../postgres/errors.ts';
 import { inSecrecy } from '../postgres/secrecy.ts';
 import { fragment, id, join, lit, sql } from '../postgres/sql.ts';
 import { offers } from '../postgres/versions.ts';
-import type { Pair, ReplicationEngine, SlotState, SubscriptionState, TableName } from './engine.ts';
+import type { Pair, ReplicationEngine, SubscriptionState, TableName } from './engine.ts';
 import { PUBLICATION, slotName, subscriptionName } from './names.ts';
+import { secretsOf } from './secrets.ts';
+import { createSlot, createSlotWithSnapshot, dropSlots, hasConfirmed, slot } from './slots.ts';
 import { tablesWithout } from './table-names.ts';
+
+const PLUGIN = 'pgoutput';
 
 /**
  * Publications, slots and subscriptions of PostgreSQL itself, source 10 and later.
@@ -18,11 +20,14 @@ import { tablesWithout } from './table-names.ts';
 export const nativeEngine: ReplicationEngine = {
   name: 'native',
   identities: { full: true },
+  outputPlugin: PLUGIN,
+  logsInToTarget: false,
   publishedTables,
   publish,
   unpublish,
   slot,
-  createSlot,
+  createSlot: (pair, timeoutMs) => createSlot(pair, PLUGIN, timeoutMs),
+  createSlotWithSnapshot: (pair, timeoutMs) => createSlotWithSnapshot(pair, PLUGIN, timeoutMs),
   dropSlot,
   subscription,
   createSubscription,
@@ -31,7 +36,7 @@ export const nativeEngine: ReplicationEngine = {
   disable: (pair) => alter(pair, 'disable'),
   dropSubscription,
   confirmAtOnce,
-  reached,
+  reached: hasConfirmed,
 };
 
 const Yes = z.object({ yes: z.boolean() });
@@ -79,92 +84,9 @@ async function unpublish(pair: Pair): Promise<boolean> {
   return true;
 }
 
-const Slot = z.object({ complete: z.boolean(), lost: z.string().nullable(), lagBytes: z.number() });
-
-/** @see https://www.postgresql.org/docs/current/view-pg-replication-slots.html */
-async function slot({ source, sourceCluster }: Pair): Promise<SlotState> {
-  // Through jsonb, since wal_status (13), conflicting (16) and invalidation_reason (17) came one after the other.
-  const row = await sourceCluster.maintenance.maybe(
-    Slot,
-    sql`select confirmed_flush_lsn is not null as complete,
-               coalesce(nullif(to_jsonb(s)->>'invalidation_reason', ''),
-                        case when to_jsonb(s)->>'wal_status' = 'lost' then 'wal_removed' end) as lost,
-               coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn), 0)::float8 as "lagBytes"
-          from pg_replication_slots s
-         where slot_name = ${slotName(source.name)}`,
-  );
-  return { exists: row?.complete ?? false, lost: row?.lost ?? undefined, lagBytes: row?.lagBytes ?? 0 };
-}
-
-/** @see https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-REPLICATION */
-async function createSlot(pair: Pair, timeoutMs: number): Promise<void> {
-  const { source } = pair;
-  const name = slotName(source.name);
-  if ((await slot(pair)).exists) return;
-  // A session of a worker that was killed may still be at it; it would hold the name until it is through.
-  await dropSlot(pair);
-  try {
-    await source.run(sql`select pg_create_logical_replication_slot(${name}, 'pgoutput')`, {
-      statementTimeoutMs: timeoutMs,
-    });
-  } catch (error) {
-    if (!(error instanceof DatabaseError && error.sqlstate === '57014')) throw error;
-    throw await blockedSlot(pair, timeoutMs, error);
-  }
-}
-
-/** A new slot waits for every transaction that has written, in whichever database of the cluster. */
-async function blockedSlot({ source }: Pair, timeoutMs: number, cause: unknown): Promise<DeadlineExceeded> {
-  const blockers = await source.many(WriteTransaction, writeTransactions());
-  const named = blockers.slice(0, 5).map(describeTransaction).join('; ');
-  const remedy = blockers
-    .slice(0, 5)
-    .map(({ pid, gid }) =>
-      pid === null ? `ROLLBACK PREPARED ${lit(gid ?? '').text};` : `SELECT pg_terminate_backend(${pid});`,
-    )
-    .join(' ');
-  return new DeadlineExceeded(
-    `source, database "${source.name}": the replication slot could not be created within ${timeoutMs} ms, because ` +
-      `write transactions have been running all the time: ${named === '' ? 'they have just ended' : named}`,
-    {
-      hint:
-        blockers.length === 0
-          ? 'Retry the step.'
-          : `Let them end, or end them on the source: ${remedy} Then retry the step.`,
-      disposition: 'wait',
-      cause,
-    },
-  );
-}
-
-const HeldSlot = z.object({ name: z.string() });
-
 /** Drops our slot, and what table copies that died have left behind (since 14 these have slots that stay). */
-async function dropSlot({ source, sourceCluster, targetCluster }: Pair): Promise<boolean> {
-  const database = sourceCluster.maintenance;
-  const orphans = await orphanedCopySlots({ source, sourceCluster, targetCluster });
-  const names = [slotName(source.name), ...orphans];
-  for (let attempt = 1; ; attempt++) {
-    const slots = await database.many(
-      HeldSlot,
-      sql`select slot_name as name, case when active_pid is not null then pg_terminate_backend(active_pid) end
-            from pg_replication_slots
-           where slot_name = any (${names}::text[])`,
-    );
-    if (slots.length === 0) return attempt > 1;
-    try {
-      for (const { name } of slots) {
-        await database.run(
-          sql`select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = ${name}`,
-        );
-      }
-    } catch (error) {
-      // The walsender we have just ended needs a moment to leave the slot, and may be gone with it.
-      if (!(error instanceof DatabaseError && ['55006', '42704'].includes(error.sqlstate) && attempt < 100))
-        throw error;
-      await sleep(Math.min(20 * attempt, 200));
-    }
-  }
+async function dropSlot(pair: Pair): Promise<boolean> {
+  return dropSlots(pair.sourceCluster.maintenance, [slotName(pair.source.name), ...(await orphanedCopySlots(pair))]);
 }
 
 const CopySlot = z.object({ name: z.string(), subscription: z.string() });
@@ -178,7 +100,7 @@ async function orphanedCopySlots({
   source,
   sourceCluster,
   targetCluster,
-}: Omit<Pair, 'target' | 'conninfo'>): Promise<string[]> {
+}: Pick<Pair, 'source' | 'sourceCluster' | 'targetCluster'>): Promise<string[]> {
   const slots = await sourceCluster.maintenance.many(
     CopySlot,
     sql`select slot_name as name, substring(slot_name from '^pg_([0-9]+)_sync_') as subscription
@@ -261,7 +183,7 @@ async function subscription({ target, targetCluster }: Pair): Promise<Subscripti
 }
 
 /** @see https://www.postgresql.org/docs/current/sql-createsubscription.html */
-async function createSubscription(pair: Pair): Promise<void> {
+async function createSubscription(pair: Pair, { copy }: { readonly copy: boolean }): Promise<void> {
   const { target, sourceCluster, targetCluster } = pair;
   const name = subscriptionName(target.name);
   const majors = await Promise.all([sourceCluster.facts(), targetCluster.facts()]);
@@ -271,7 +193,7 @@ async function createSubscription(pair: Pair): Promise<void> {
     create_slot: 'false',
     slot_name: name,
     enabled: 'false',
-    copy_data: 'true',
+    copy_data: String(copy),
     synchronous_commit: 'off',
   };
   if (offers(oldest, 'parallelApply')) options['streaming'] = 'parallel';
@@ -303,12 +225,6 @@ async function mustApplyAsOwner({ target, targetCluster }: Pair): Promise<boolea
     sql`select exists (select from pg_class where relforcerowsecurity) as yes`,
   );
   return yes;
-}
-
-/** Whatever of a connection string must not be repeated: all of it, and the password as written and as meant. */
-function secretsOf(conninfo: string): string[] {
-  const written = /password\s*=\s*'((?:[^'\\]|\\.)*)'/.exec(conninfo)?.[1] ?? '';
-  return [conninfo, written, written.replaceAll(/\\(.)/g, '$1')];
 }
 
 function explained(error: unknown, database: string, conninfo: string): unknown {
@@ -349,12 +265,4 @@ async function dropSubscription({ target, targetCluster }: Pair): Promise<boolea
 
 async function confirmAtOnce({ target }: Pair): Promise<void> {
   await target.run(sql`alter subscription ${id(subscriptionName(target.name))} set (synchronous_commit = 'on')`);
-}
-
-async function reached({ source }: Pair, lsn: string): Promise<boolean> {
-  const row = await source.maybe(
-    Yes,
-    sql`select confirmed_flush_lsn >= ${lsn}::pg_lsn as yes from pg_replication_slots where slot_name = ${slotName(source.name)}`,
-  );
-  return row?.yes ?? false;
 }

@@ -1,7 +1,6 @@
 import type { LoadedConfig } from '../config/load.ts';
 import { Cluster } from '../postgres/cluster.ts';
 import { createPrograms } from '../postgres/programs.ts';
-import { nativeEngine } from '../replication/native.ts';
 import type { Clusters } from './context.ts';
 
 /** Both clusters of a configuration and what works on them. Connects nowhere yet; `closeClusters` at the end. */
@@ -12,7 +11,6 @@ export function openClusters({ addresses, config, settings }: LoadedConfig): Clu
     target: new Cluster('target', addresses.target, config.target.database),
     settings,
     programs: createPrograms(bin === undefined ? {} : { bin }),
-    engine: nativeEngine,
   };
 }
 

@@ -12,10 +12,10 @@ export interface Clusters {
   readonly target: Cluster;
   readonly settings: Settings;
   readonly programs: Programs;
-  readonly engine: ReplicationEngine;
 }
 
 export interface Job {
+  readonly engine: ReplicationEngine;
   /** Shown in pg_stat_activity: `pgconvoy/RUN/OPERATION`. */
   readonly applicationName: string;
   /** Undefined in a cluster step. */
@@ -41,7 +41,7 @@ export function openContext(clusters: Clusters, job: Job): { context: OperationC
       targetCluster,
       sourceLedger: new Ledger(sourceCluster),
       targetLedger: new Ledger(targetCluster),
-      engine: clusters.engine,
+      engine: job.engine,
       programs: clusters.programs,
       settings: clusters.settings,
       run: job.run,

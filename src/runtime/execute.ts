@@ -4,6 +4,7 @@ import type { OperationResult } from '../engine/run-operation.ts';
 import { PgconvoyError } from '../errors.ts';
 import type { Execute, StepExecution } from '../queue/types.ts';
 import { openContext } from './context.ts';
+import { engineOf } from './engine.ts';
 import type { Clusters } from './context.ts';
 import { DatabaseLocks } from './locks.ts';
 
@@ -42,7 +43,9 @@ async function executeStep(
   // A lost lock stops the step as a cancel does, but the step is tried again.
   const lockLost = new AbortController();
   const signal = AbortSignal.any([execution.signal, lockLost.signal]);
+  const engine = await engineOf(clusters, signal);
   const { context, close } = openContext(clusters, {
+    engine,
     applicationName: `pgconvoy/${run.id}/${step.key}`,
     database: execution.database?.name,
     input: operation.input.parse(step.input ?? {}),

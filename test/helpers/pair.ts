@@ -8,7 +8,8 @@ import { Cluster } from '../../src/postgres/cluster.ts';
 import type { Side } from '../../src/postgres/cluster.ts';
 import { id, lit } from '../../src/postgres/sql.ts';
 import { createPrograms } from '../../src/postgres/programs.ts';
-import { nativeEngine } from '../../src/replication/native.ts';
+import type { EngineName, ReplicationEngine } from '../../src/replication/engine.ts';
+import { engineFor } from '../../src/replication/engines.ts';
 import { openContext } from '../../src/runtime/context.ts';
 import type { Clusters } from '../../src/runtime/context.ts';
 import { sharedCluster } from './servers.ts';
@@ -18,6 +19,8 @@ export interface PairOptions {
   readonly source?: Major | ClusterInfo;
   readonly target?: Major | ClusterInfo;
   readonly settings?: Partial<ConfigInput>;
+  /** Native, unless said otherwise. The servers of pglogical are 13 and 18: on 15 and 17 dropping a database would hang. */
+  readonly engine?: EngineName;
 }
 
 export interface ContextOptions {
@@ -35,25 +38,39 @@ export class TestPair implements AsyncDisposable {
   readonly source: ClusterInfo;
   readonly target: ClusterInfo;
   readonly clusters: Clusters;
+  readonly engine: ReplicationEngine;
   readonly suffix: string;
   readonly #databases = new Set<string>();
   readonly #open: (() => Promise<void>)[] = [];
 
-  private constructor(source: ClusterInfo, target: ClusterInfo, clusters: Clusters, suffix: string) {
+  private constructor(
+    source: ClusterInfo,
+    target: ClusterInfo,
+    clusters: Clusters,
+    engine: ReplicationEngine,
+    suffix: string,
+  ) {
     this.source = source;
     this.target = target;
     this.clusters = clusters;
+    this.engine = engine;
     this.suffix = suffix;
   }
 
   static async open(options: PairOptions = {}): Promise<TestPair> {
     const suffix = randomBytes(4).toString('hex');
-    const [source, target] = await Promise.all([infoOf(options.source ?? 15), infoOf(options.target ?? 18)]);
+    const engine = options.engine ?? 'native';
+    const pglogical = engine === 'pglogical';
+    const [source, target] = await Promise.all([
+      infoOf(options.source ?? (pglogical ? 13 : 15), pglogical),
+      infoOf(options.target ?? 18, pglogical),
+    ]);
     const maintenance = `maintenance_${suffix}`;
     await Promise.all(
       [source, target].map((info) => onServer(info, 'postgres', `create database ${id(maintenance).text}`)),
     );
     const settings: Settings = Config.parse({
+      engine,
       replication: { role: `pgconvoy_replication_${suffix}` },
       ...options.settings,
     });
@@ -66,8 +83,8 @@ export class TestPair implements AsyncDisposable {
         settings,
         // The newest of the two has the newest client tools.
         programs: createPrograms({ bin: target.clients ? target.bin : source.bin }),
-        engine: nativeEngine,
       },
+      engineFor(engine, 0),
       suffix,
     );
   }
@@ -101,6 +118,7 @@ export class TestPair implements AsyncDisposable {
   /** The context of one job; closed with the pair. */
   context(database: string | undefined, options: ContextOptions = {}): OperationContext<any> {
     const { context, close } = openContext(this.clusters, {
+      engine: this.engine,
       applicationName: `pgconvoy/test/${this.suffix}`,
       database,
       input: options.input ?? {},
@@ -124,7 +142,7 @@ export class TestPair implements AsyncDisposable {
       const roles = await onServer(
         info,
         'postgres',
-        `select rolname from pg_roles where rolname like ${lit(`%${this.suffix}`).text} and not rolsuper`,
+        `select rolname from pg_roles where rolname like ${lit(`%${this.suffix}`).text}`,
       );
       for (const { rolname } of roles) {
         await onServer(
@@ -137,8 +155,8 @@ export class TestPair implements AsyncDisposable {
   }
 }
 
-async function infoOf(server: Major | ClusterInfo): Promise<ClusterInfo> {
-  return typeof server === 'object' ? server : sharedCluster(server);
+async function infoOf(server: Major | ClusterInfo, pglogical: boolean): Promise<ClusterInfo> {
+  return typeof server === 'object' ? server : sharedCluster(server, { pglogical });
 }
 
 function addressOf(info: ClusterInfo) {
@@ -184,13 +202,17 @@ async function dropDatabase(info: ClusterInfo, name: string): Promise<void> {
     await onServer(info, name, `alter subscription ${subscription} set (slot_name = none)`);
     await onServer(info, name, `drop subscription ${subscription}`);
   }
-  await onServer(
-    info,
-    'postgres',
-    `select pg_terminate_backend(pid) from pg_stat_activity where datname = ${lit(name).text} and pid <> pg_backend_pid()`,
-  );
+  const [pglogical] = await onServer(info, name, `select 1 from pg_extension where extname = 'pglogical'`);
+  if (pglogical) {
+    await onServer(info, name, 'select pglogical.drop_subscription(sub_name) from pglogical.subscription');
+  }
   for (let attempt = 1; ; attempt++) {
     try {
+      await onServer(
+        info,
+        'postgres',
+        `select pg_terminate_backend(pid) from pg_stat_activity where datname = ${lit(name).text} and pid <> pg_backend_pid()`,
+      );
       await onServer(
         info,
         'postgres',

@@ -16,22 +16,39 @@ export async function replicationConninfo(
 ): Promise<string> {
   const { fromTarget } = context.settings.source;
   const { address } = context.sourceCluster.cluster;
-  const password = await replicationSecret(context);
-  if (password === undefined) {
-    throw new PgconvoyError(
-      `target: the password of the replication role "${context.settings.replication.role}" is not there`,
-      {
-        hint: 'Run `pgconvoy setup`: it makes the role on the source and keeps its password in the target’s ledger.',
-      },
-    );
-  }
   return conninfo({
     host: fromTarget.host ?? address.host,
     port: fromTarget.port ?? address.port,
     sslmode: fromTarget.sslmode ?? libpqSslMode(address),
-    dbname: database,
-    user: context.settings.replication.role,
-    password,
-    connect_timeout: 10,
+    ...(await login(context, database)),
   });
+}
+
+/**
+ * The one by which the target reaches itself, where an engine needs that: the replication role there, at the address we use
+ * ourselves. Holds a password: never log it.
+ * @throws PgconvoyError where the replication role has not been made yet
+ */
+export async function targetConninfo(
+  context: Pick<OperationContext, 'targetLedger' | 'targetCluster' | 'settings'>,
+  database: string,
+): Promise<string> {
+  const { address } = context.targetCluster.cluster;
+  return conninfo({
+    host: address.host,
+    port: address.port,
+    sslmode: libpqSslMode(address),
+    ...(await login(context, database)),
+  });
+}
+
+async function login(context: Pick<OperationContext, 'targetLedger' | 'settings'>, dbname: string) {
+  const { role } = context.settings.replication;
+  const password = await replicationSecret(context);
+  if (password === undefined) {
+    throw new PgconvoyError(`target: the password of the replication role "${role}" is not there`, {
+      hint: 'Run `pgconvoy setup`: it makes the role on the source and keeps its password in the target’s ledger.',
+    });
+  }
+  return { dbname, user: role, password, connect_timeout: 10 };
 }

@@ -32,7 +32,7 @@ export const createSubscription = defineOperation({
   async apply(context) {
     await refuseWhenOpened(context, 'a new copy');
     await refuseWithoutSlot(context);
-    await context.engine.createSubscription(pairOf(context));
+    await context.engine.createSubscription(pairOf(context), { copy: true });
   },
 
   undo: (context: OperationContext) => context.engine.dropSubscription(pairOf(context)),

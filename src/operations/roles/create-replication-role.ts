@@ -7,6 +7,7 @@ import { isVerifierOf, md5Verifier, scramVerifier } from '../../postgres/scram.t
 import { fragment, id, lit, since, sql } from '../../postgres/sql.ts';
 import { offers } from '../../postgres/versions.ts';
 import { replicationSecret, secretKey } from '../replication/secret.ts';
+import { dropTargetRole, hasTargetRole, makeTargetRole } from './target-role.ts';
 
 const Role = z.object({
   /** LOGIN, REPLICATION and BYPASSRLS. */
@@ -16,7 +17,7 @@ const Role = z.object({
   verifier: z.string().nullable(),
 });
 
-type Missing = 'secret' | 'role' | 'attributes' | 'password' | 'pg_read_all_data';
+type Missing = 'secret' | 'target role' | 'role' | 'attributes' | 'password' | 'pg_read_all_data';
 
 /**
  * A role on the source for the target's workers, and no other. Row security does not hide rows from it. Its password is random
@@ -42,6 +43,9 @@ export const createReplicationRole = defineOperation({
       if (password !== undefined && !isVerifierOf(password, role.verifier ?? '', context.settings.replication.role))
         missing.push('password');
     }
+    const { engine } = context;
+    if (engine.logsInToTarget && (password === undefined || !(await hasTargetRole(context, password))))
+      missing.push('target role');
     return missing.length > 0 ? lacks(missing) : holds({ role: context.settings.replication.role });
   },
 
@@ -62,6 +66,7 @@ export const createReplicationRole = defineOperation({
       ),
     );
     if (offers(major, 'readAllData')) await source.run(sql`grant pg_read_all_data to ${id(role)}`);
+    if (context.engine.logsInToTarget) await makeTargetRole(context, password);
   },
 
   async undo(context) {
@@ -78,9 +83,10 @@ export const createReplicationRole = defineOperation({
       }
       await source.run(sql`drop role ${id(role)}`);
     }
+    const dropped = await dropTargetRole(context);
     const secret = await replicationSecret(context);
     await targetLedger.forget(secretKey(role));
-    return exists !== undefined || secret !== undefined;
+    return exists !== undefined || dropped || secret !== undefined;
   },
 });
 

@@ -9,14 +9,14 @@ const lastReplayedLsn = since('walNames', fragment`pg_last_wal_replay_lsn()`, fr
 export const lsnDifference = since('walNames', fragment`pg_wal_lsn_diff`, fragment`pg_xlog_location_diff`);
 
 /** The WAL sender (alias r of pg_stat_replication) of a slot (alias s). On 9.4 it is known only by the name the reader gives itself. */
-const isReader = since(
+export const isReader = since(
   'slotActivePid',
   fragment`r.pid = s.active_pid`,
   fragment`s.active and r.application_name = s.slot_name`,
 );
 
 /** Up to where the reader (alias r) of a slot (alias s) has everything on its disk; before 9.6 only while it is connected. */
-const confirmedLsn = since(
+export const confirmedLsn = since(
   'slotConfirmedLsn',
   fragment`s.confirmed_flush_lsn`,
   fragment`coalesce(r.flush_location, s.restart_lsn)`,

@@ -8,6 +8,7 @@ import { createLogger } from '../../../src/log.ts';
 import { checkClusters } from '../../../src/operations/checks/check-clusters.ts';
 import { Cluster } from '../../../src/postgres/cluster.ts';
 import { id, lit } from '../../../src/postgres/sql.ts';
+import { nativeEngine } from '../../../src/replication/native.ts';
 import { openContext } from '../../../src/runtime/context.ts';
 import type { Clusters } from '../../../src/runtime/context.ts';
 import { onServer, TestPair } from '../../helpers/pair.ts';
@@ -24,6 +25,7 @@ async function look(
   operation: typeof checkClusters = checkClusters,
 ): Promise<readonly Finding[]> {
   const { context, close } = openContext(clusters, {
+    engine: nativeEngine,
     applicationName: 'pgconvoy/test/check-clusters',
     database: undefined,
     input: {},

@@ -257,7 +257,7 @@ describe('mistakes', () => {
       '  F:9:1: unknown key "passwordFile"',
       '    → "passwordFile" belongs under source or target or queue.',
       '  F:10:1: unknown key "colour"',
-      '    → Known at the top are source, target, queue, databases, replication, fix, budgets, deadlines, comparison, accept, tools, state, logLevel.',
+      '    → Known at the top are source, target, queue, engine, databases, replication, fix, budgets, deadlines, comparison, accept, tools, state, logLevel.',
     ]);
   });
 

@@ -1,0 +1,48 @@
+import * as z from 'zod';
+import type { OperationContext } from '../../engine/operation.ts';
+import { isVerifierOf, scramVerifier } from '../../postgres/scram.ts';
+import { inSecrecy } from '../../postgres/secrecy.ts';
+import { fragment, id, lit, sql } from '../../postgres/sql.ts';
+
+const Role = z.object({ attributes: z.boolean(), verifier: z.string().nullable() });
+
+const existing = ({ target, settings }: OperationContext) =>
+  target.maybe(
+    Role,
+    sql`select rolcanlogin and rolsuper and rolconnlimit = -1 and coalesce(rolvaliduntil = 'infinity', true) as attributes,
+               rolpassword as verifier
+          from pg_authid where rolname = ${settings.replication.role}`,
+  );
+
+/**
+ * Whether the replication role on the target is as an engine wants it whose workers log in there too. They write to a database that only
+ * superusers may enter, as replicas do, so it is one; nobody but the ledger knows its password.
+ */
+export async function hasTargetRole(context: OperationContext, password: string): Promise<boolean> {
+  const role = await existing(context);
+  return (
+    role !== undefined &&
+    role.attributes &&
+    isVerifierOf(password, role.verifier ?? '', context.settings.replication.role)
+  );
+}
+
+/** @see https://www.postgresql.org/docs/current/sql-createrole.html */
+export async function makeTargetRole(context: OperationContext, password: string): Promise<void> {
+  const { target, settings } = context;
+  const verb = (await existing(context)) ? fragment`alter` : fragment`create`;
+  const verifier = scramVerifier(password);
+  await inSecrecy(target, [verifier], () =>
+    target.run(
+      sql`${verb} role ${id(settings.replication.role)} with login superuser connection limit -1 valid until 'infinity'
+            password ${lit(verifier)}`,
+    ),
+  );
+}
+
+/** By its name alone, whichever engine wanted it. */
+export async function dropTargetRole(context: OperationContext): Promise<boolean> {
+  if (!(await existing(context))) return false;
+  await context.target.run(sql`drop role ${id(context.settings.replication.role)}`);
+  return true;
+}

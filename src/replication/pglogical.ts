@@ -1,0 +1,71 @@
+import * as z from 'zod';
+import { walMarker } from '../postgres/catalog/fence.ts';
+import type { Database } from '../postgres/database.ts';
+import { sql } from '../postgres/sql.ts';
+import type { Pair, ReplicationEngine } from './engine.ts';
+import { slotName } from './names.ts';
+import { publish, publishedTables, unpublish } from './pglogical/provider.ts';
+import {
+  createSubscription,
+  disable,
+  dropSubscription,
+  enable,
+  refresh,
+  subscription,
+  wake,
+} from './pglogical/subscriber.ts';
+import { createSlot, createSlotWithSnapshot, dropSlots, hasConfirmed, slot } from './slots.ts';
+
+const PLUGIN = 'pglogical_output';
+
+/**
+ * The pglogical extension, source 9.4 and later. Never its functions that wait: they know no end, and one of them crashes the server when
+ * its subscription goes.
+ */
+export const pglogicalEngine: ReplicationEngine = {
+  name: 'pglogical',
+  identities: { full: false },
+  outputPlugin: PLUGIN,
+  logsInToTarget: true,
+  publishedTables,
+  publish,
+  unpublish,
+  slot,
+  createSlot: (pair, timeoutMs) => createSlot(pair, PLUGIN, timeoutMs),
+  createSlotWithSnapshot: (pair, timeoutMs) => createSlotWithSnapshot(pair, PLUGIN, timeoutMs),
+  dropSlot: async ({ source, sourceCluster }) =>
+    dropSlots(sourceCluster.maintenance, await slotsOf(sourceCluster.maintenance, source.name)),
+  subscription,
+  createSubscription,
+  enable,
+  refresh,
+  disable,
+  wake,
+  dropSubscription,
+  // How it commits is a setting of the whole server, read at its start: `reached` has it flushed.
+  confirmAtOnce: async () => {},
+  reached,
+};
+
+/**
+ * pglogical commits without waiting for the disk, and then looks once in a second what has got there. A commit of ours on the target
+ * flushes what came before it, and one on the source gives its worker something to answer.
+ */
+async function reached(pair: Pair, lsn: string): Promise<boolean> {
+  if (await hasConfirmed(pair, lsn)) return true;
+  await pair.target.run(walMarker());
+  await pair.source.run(walMarker());
+  return hasConfirmed(pair, lsn);
+}
+
+const SlotName = z.object({ name: z.string() });
+
+/** The subscription's slot, and those of tables that were copied later: its name and eight digits more. */
+async function slotsOf(maintenance: Database, database: string): Promise<string[]> {
+  const slots = await maintenance.many(
+    SlotName,
+    sql`select slot_name::text as name from pg_replication_slots
+         where database = ${database} and slot_name ~ ${`^${slotName(database)}(_[0-9a-f]{8})?$`}`,
+  );
+  return slots.map(({ name }) => name);
+}

@@ -1,0 +1,118 @@
+import * as z from 'zod';
+import type { BoundCluster } from '../../postgres/cluster.ts';
+import type { Database } from '../../postgres/database.ts';
+import { Ledger } from '../../postgres/ledger.ts';
+import { inSecrecy } from '../../postgres/secrecy.ts';
+import { id, lit, sql } from '../../postgres/sql.ts';
+import { offers } from '../../postgres/versions.ts';
+import { secretsOf } from '../secrets.ts';
+import { nodeName, OUR_NODES } from './names.ts';
+
+/** Both clusters and one database, on the side that is meant. */
+export interface End {
+  readonly database: Database;
+  readonly cluster: BoundCluster;
+}
+
+/** The extension that stands in for pg_replication_origin on 9.4. */
+const ORIGIN = 'pglogical_origin';
+const EXTENSION = 'pglogical';
+
+const KIND = 'extension';
+
+const Found = z.object({ found: z.boolean() });
+
+/** Whether the database has the extension; where not, none of its tables can be asked. */
+export async function hasPglogical(database: Database): Promise<boolean> {
+  const { found } = await database.one(
+    Found,
+    sql`select exists (select from pg_extension where extname = ${EXTENSION}) as found`,
+  );
+  return found;
+}
+
+const LocalNode = z.object({ name: z.string() });
+
+/** The node that this database is; it can be only one, whoever made it. */
+export const localNode = (database: Database) =>
+  database.maybe(
+    LocalNode,
+    sql`select n.node_name::text as name from pglogical.local_node l join pglogical.node n on n.node_id = l.node_id`,
+  );
+
+/**
+ * The database is a node afterwards: with the extension and a node of ours, or by what is there already. The connection string
+ * is the one by which its own server reaches it.
+ */
+export async function becomeNode(end: End, conninfo: () => Promise<string>): Promise<void> {
+  const { database } = end;
+  if (!(await hasPglogical(database))) await createExtensions(end);
+  if (await localNode(database)) return;
+  const text = await conninfo();
+  const name = nodeName(database.side, database.name);
+  await inSecrecy(database, secretsOf(text), () =>
+    database.run(sql`select pglogical.create_node(${name}::name, ${text})`),
+  );
+}
+
+/** @see https://www.postgresql.org/docs/current/sql-createextension.html */
+async function createExtensions({ database, cluster }: End): Promise<void> {
+  const ledger = new Ledger(cluster);
+  const { major } = await cluster.facts();
+  for (const name of offers(major, 'replicationOrigins') ? [EXTENSION] : [ORIGIN, EXTENSION]) {
+    const { found } = await database.one(
+      Found,
+      sql`select exists (select from pg_extension where extname = ${name}) as found`,
+    );
+    if (found) continue;
+    await ledger.record({ kind: KIND, database: database.name, object: name }, null);
+    await database.run(sql`create extension if not exists ${id(name)}`);
+  }
+}
+
+const Others = z.object({ nodes: z.number(), readers: z.number() });
+
+/**
+ * Takes away our node and, if we have made it, the extension; both only as long as nobody else uses them. Says whether there was anything.
+ * drop_node drops every slot that reads from the database, so a node that somebody has subscribed to stays.
+ */
+export async function ceaseToBeNode({ database, cluster }: End): Promise<boolean> {
+  const ledger = new Ledger(cluster);
+  if (!(await hasPglogical(database))) return forgetExtensions(ledger, database.name);
+  const ours = await database.many(
+    LocalNode,
+    sql`select node_name::text as name from pglogical.node where node_name like ${OUR_NODES}`,
+  );
+  const { readers } = await othersOf(database);
+  if (readers === 0) {
+    for (const { name } of ours) await database.run(sql`select pglogical.drop_node(${name}::name)`);
+  }
+  const made = await ledger.entries(KIND, database.name);
+  const { nodes } = await othersOf(database);
+  if (nodes > 0) await forgetExtensions(ledger, database.name);
+  else {
+    // pglogical itself first: the other one serves it.
+    for (const { object } of made.toSorted((one, other) => one.object.length - other.object.length)) {
+      await database.run(sql`drop extension if exists ${id(object)}`);
+      await ledger.forget({ kind: KIND, database: database.name, object });
+    }
+  }
+  return ours.length > 0 || made.length > 0;
+}
+
+/** What is made there by now is in somebody else's use. */
+async function forgetExtensions(ledger: Ledger, database: string): Promise<boolean> {
+  const made = await ledger.entries(KIND, database);
+  for (const { object } of made) await ledger.forget({ kind: KIND, database, object });
+  return made.length > 0;
+}
+
+/** Nodes that are there, whoever made them, and slots of subscriptions that are not ours. */
+const othersOf = (database: Database) =>
+  database.one(
+    Others,
+    sql`select (select count(*) from pglogical.node)::int as nodes,
+               (select count(*) from pg_replication_slots
+                 where database = current_database() and plugin::text in ('pglogical_output', 'pglogical')
+                   and slot_name::text ~ ${lit('^pgl_')})::int as readers`,
+  );
