@@ -2,6 +2,7 @@ import { Command, Option } from 'commander';
 import { approve } from './commands/approve.ts';
 import { cancel } from './commands/cancel.ts';
 import { check } from './commands/check.ts';
+import { config } from './commands/config.ts';
 import { fix } from './commands/fix.ts';
 import { logs } from './commands/logs.ts';
 import { plan } from './commands/plan.ts';
@@ -34,7 +35,7 @@ export function buildProgram(): Command {
   const program = new Command('pgconvoy')
     .description(
       'Moves a whole PostgreSQL cluster to a newer major version while the applications keep writing.\n' +
-        'The usual road: check, fix, setup, start, status, stop, uninstall; or upgrade, which does fix to stop in one run.',
+        'The usual road: config, check, fix, setup, start, status, stop, uninstall; or upgrade, which does fix to stop in one run.',
     )
     .version(version, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'show help')
@@ -72,7 +73,7 @@ export function buildProgram(): Command {
 
   // One line per command, in the order in which they are met.
   program.commandsGroup('The road:');
-  for (const make of [check, fix, setup, start, status, stop, uninstall, upgrade]) add(program, make());
+  for (const make of [config, check, fix, setup, start, status, stop, uninstall, upgrade]) add(program, make());
   program.commandsGroup('Steering a run:');
   program.helpCommand('help [command]', 'show help for a command');
   for (const make of [plan, approve, retry, cancel, resume, runs, logs, worker]) add(program, make());

@@ -3,7 +3,7 @@ import { pathFrom, readText, variable } from './environment.ts';
 import type { Environment } from './environment.ts';
 import { firstLine, openToOthers } from './password.ts';
 
-export const PASSWORD_VARIABLE = 'PGCONVOY_CONFIG_PASSWORD';
+const PASSWORD_VARIABLE = 'PGCONVOY_CONFIG_PASSWORD';
 const FILE_VARIABLE = 'PGCONVOY_CONFIG_PASSWORD_FILE';
 
 /** All ways to give the password of an encrypted configuration, for hints. */

@@ -13,7 +13,7 @@ import { firstLine, openToOthers, passwordFromPgpass } from './password.ts';
 import { configError, didYouMean } from './problems.ts';
 import type { Problem } from './problems.ts';
 import { Config } from './schema.ts';
-import type { Settings } from './schema.ts';
+import type { ConfigInput, Settings } from './schema.ts';
 import { sslOptions } from './ssl.ts';
 import { readYamlFile } from './yaml-file.ts';
 import type { Path, YamlFile } from './yaml-file.ts';
@@ -73,15 +73,26 @@ type Side = 'source' | 'target';
 export function loadConfig(options: LoadOptions): LoadedConfig {
   const { env } = options;
   const cwd = options.cwd ?? process.cwd();
-  const flags = options.flags ?? {};
   const named = options.path ?? variable(env, 'PGCONVOY_CONFIG');
   const usual = resolve(cwd, 'pgconvoy.yaml');
   const file = named === undefined ? (existsSync(usual) ? usual : undefined) : pathFrom(cwd, named);
-  const yaml = file === undefined ? NO_FILE : readYamlFile(file, env);
-  const problems: Problem[] = [...yaml.problems];
+  return resolveConfig(file === undefined ? NO_FILE : readYamlFile(file, env), file, options);
+}
 
+/**
+ * The same for a configuration that is in no file yet. Relative paths start at `cwd`.
+ * @throws ConfigError
+ */
+export function loadInput(input: ConfigInput, options: Pick<LoadOptions, 'env' | 'cwd'>): LoadedConfig {
+  return resolveConfig({ ...NO_FILE, value: input }, undefined, options);
+}
+
+/** Checks what was read, and fills in what the environment says. */
+function resolveConfig(yaml: YamlFile, file: string | undefined, options: LoadOptions): LoadedConfig {
+  const { env, flags = {}, cwd = process.cwd() } = options;
+  const problems: Problem[] = [...yaml.problems];
   const decrypted = decryptValues(withFlags(yaml.value, flags, problems), {
-    file: file ?? usual,
+    file: file ?? 'the configuration',
     password: () => findConfigPassword({ ...options, cwd }),
     placeOf: yaml.placeOf,
   });
@@ -160,22 +171,42 @@ function withFlags(value: unknown, flags: ConfigFlags, problems: Problem[]): unk
   for (const side of ['source', 'target'] as const) {
     const flag = flags[side];
     if (flag === undefined) continue;
-    try {
-      const kept = z.looseObject({ connectTimeout: z.unknown() }).safeParse(given[side]);
-      const connectTimeout = kept.data?.connectTimeout;
-      given[side] = { ...(connectTimeout === undefined ? {} : { connectTimeout }), ...parseConnectionString(flag) };
-    } catch (error) {
-      if (!(error instanceof ConnectionStringError)) throw error;
-      problems.push({
-        place: `--${side}`,
-        message: `this connection string is not understood: ${error.message}`,
-        remedy: `Give one as psql takes it, e.g. --${side} postgres://user@host:5432/postgres`,
-      });
-    }
+    const kept = z.looseObject({ connectTimeout: z.unknown() }).safeParse(given[side]);
+    const connectTimeout = kept.data?.connectTimeout;
+    const read = readFlag(side, flag);
+    if ('problem' in read) problems.push(read.problem);
+    else given[side] = { ...(connectTimeout === undefined ? {} : { connectTimeout }), ...read.parts };
   }
   if (flags.queue !== undefined) given['queue'] = { ...prefixOf(given['queue']), url: flags.queue };
   if (flags.engine !== undefined) given['engine'] = flags.engine;
   return given;
+}
+
+/**
+ * What `--source` or `--target` says.
+ * @throws ConfigError
+ */
+export function partsOfFlag(side: Side, flag: string): ConnectionParts {
+  const read = readFlag(side, flag);
+  if ('problem' in read) throw configError([read.problem]);
+  return read.parts;
+}
+
+type FlagRead = { readonly parts: ConnectionParts } | { readonly problem: Problem };
+
+function readFlag(side: Side, flag: string): FlagRead {
+  try {
+    return { parts: parseConnectionString(flag) };
+  } catch (error) {
+    if (!(error instanceof ConnectionStringError)) throw error;
+    return {
+      problem: {
+        place: `--${side}`,
+        message: `this connection string is not understood: ${error.message}`,
+        remedy: `Give one as psql takes it, e.g. --${side} postgres://user@host:5432/postgres`,
+      },
+    };
+  }
 }
 
 function prefixOf(queue: unknown): { readonly prefix?: unknown } {

@@ -86,7 +86,7 @@ async function meet(cluster: BoundCluster): Promise<ServerState> {
 }
 
 /** A server that refuses us at the door is a matter of the configuration: said in its words, with its exit code. */
-function explained(error: unknown, { side, cluster }: BoundCluster): unknown {
+export function explained(error: unknown, { side, cluster }: BoundCluster): unknown {
   const { host, port, user } = cluster.address;
   const at = host.startsWith('/') ? `${host}, port ${port}` : `${host}:${port}`;
   if (!(error instanceof PgconvoyError)) return error;

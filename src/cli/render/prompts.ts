@@ -61,7 +61,8 @@ export class Prompts {
       ...(initial === undefined ? {} : { placeholder: initial, defaultValue: initial }),
       validate: (typed) => wrong?.((typed ?? '') === '' ? (initial ?? '') : (typed ?? '')),
     });
-    return answered(answer);
+    // What the library returns for nothing is undefined, whatever its types say.
+    return answered(answer as string | symbol | undefined) ?? '';
   }
 
   /** Typed unseen; may be empty unless something is wrong with that. */
@@ -71,7 +72,6 @@ export class Prompts {
       message: visible(message),
       validate: (typed) => wrong?.(typed ?? ''),
     });
-    // What the library returns for nothing is undefined, whatever its types say.
     return answered(answer as string | symbol | undefined) ?? '';
   }
 
