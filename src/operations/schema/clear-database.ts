@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import type { OperationContext } from '../../engine/operation.ts';
 import type { Database } from '../../postgres/database.ts';
+import { NOT_USERS, NOT_USERS_EXTENSIONS } from '../../postgres/catalog/schemas.ts';
 import { sql, trustedStatement } from '../../postgres/sql.ts';
 import type { Sql } from '../../postgres/sql.ts';
 import { dropJournal } from './restore-journal.ts';
@@ -38,10 +39,11 @@ async function emptyPublic({ target, targetCluster }: OperationContext): Promise
 const containers = (): Sql => sql`
   select statement from (
     select 1 as place, format('drop event trigger if exists %I', evtname) as statement from pg_event_trigger
-    union all select 2, format('drop extension if exists %I cascade', extname) from pg_extension where oid >= 16384
+    union all select 2, format('drop extension if exists %I cascade', extname) from pg_extension
+     where oid >= 16384 and extname not in (${NOT_USERS_EXTENSIONS})
     union all
     select 3, format('drop schema if exists %I cascade', nspname) from pg_namespace
-     where oid >= 16384 and nspname !~ '^pg_' and nspname not in ('public', 'pgconvoy')) s
+     where oid >= 16384 and nspname !~ '^pg_' and nspname not in ('public', ${NOT_USERS})) s
    order by place`;
 
 /** Drops of what is in no schema. */

@@ -25,7 +25,7 @@ export async function planRestore(
       programs.sectionSql(file, 'pre-data', signal),
       programs.sectionSql(file, 'post-data', signal),
     ]);
-    const [before, after] = sections.map(parseDump) as [DumpEntry[], DumpEntry[]];
+    const [before, after] = sections.map((text) => parseDump(text).filter(isUsers)) as [DumpEntry[], DumpEntry[]];
     const isIdentity = await identityEntries({ source });
     const late = withoutDeferred(after);
     const plan = [
@@ -41,6 +41,16 @@ export async function planRestore(
     await rm(folder, { recursive: true, force: true });
   }
 }
+
+/**
+ * pglogical does not travel: the engine makes it where it is needed, and takes it away. What others have set up with it stays behind,
+ * as slots and subscriptions do.
+ */
+const isUsers = ({ type, schema, name }: DumpEntry): boolean =>
+  !PGLOGICAL.has(schema ?? '') &&
+  !((type === 'EXTENSION' || type === 'SCHEMA') && PGLOGICAL.has(name)) &&
+  !/^(?:EXTENSION|SCHEMA) "?pglogical(?:_origin)?"?$/.test(name);
+const PGLOGICAL: ReadonlySet<string> = new Set(['pglogical', 'pglogical_origin']);
 
 /** Tells the entries of primary keys and replica identities from others. */
 async function identityEntries({ source }: Pick<OperationContext, 'source'>): Promise<(entry: DumpEntry) => boolean> {

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { sql } from '../sql.ts';
 import type { Sql } from '../sql.ts';
+import { NOT_USERS, NOT_USERS_EXTENSIONS } from './schemas.ts';
 
 export const DatabaseDefinition = z.object({
   name: z.string(),
@@ -80,18 +81,19 @@ export const userObjects = (): Sql => sql`
   with objects (name) as (
     select format('%I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace
      where c.oid >= 16384 and c.relkind in ('r', 'p', 'v', 'm', 'S', 'f', 'c')
-       and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'pgconvoy')
+       and n.nspname !~ '^pg_' and n.nspname not in (${NOT_USERS})
     union all
     select format('%I.%I()', n.nspname, p.proname) from pg_proc p join pg_namespace n on n.oid = p.pronamespace
-     where p.oid >= 16384 and n.nspname not in ('information_schema', 'pgconvoy')
+     where p.oid >= 16384 and n.nspname not in (${NOT_USERS})
     union all
     select format('type %I.%I', n.nspname, t.typname) from pg_type t join pg_namespace n on n.oid = t.typnamespace
-     where t.oid >= 16384 and t.typtype in ('d', 'e', 'r') and n.nspname not in ('information_schema', 'pgconvoy')
+     where t.oid >= 16384 and t.typtype in ('d', 'e', 'r') and n.nspname not in (${NOT_USERS})
     union all
     select format('schema %I', nspname) from pg_namespace
-     where oid >= 16384 and nspname !~ '^pg_' and nspname not in ('public', 'pgconvoy')
+     where oid >= 16384 and nspname !~ '^pg_' and nspname not in ('public', ${NOT_USERS})
     union all
-    select format('extension %I', extname) from pg_extension where oid >= 16384
+    select format('extension %I', extname) from pg_extension
+     where oid >= 16384 and extname not in (${NOT_USERS_EXTENSIONS})
     union all
     select format('large object %s', oid) from pg_largeobject_metadata)
   select count(*)::float8 as count, (array_agg(name order by name))[1:5] as examples from objects

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { sql } from '../sql.ts';
 import type { Sql } from '../sql.ts';
+import { NOT_USERS } from './schemas.ts';
 
 export const DeferredTrigger = z.object({
   schema: z.string(),
@@ -33,7 +34,7 @@ export const deferredTriggers = (): Sql => sql`
    where t.tgenabled in ('A', 'R')
      -- Internal triggers with a constraint are foreign keys' own.
      and (not t.tgisinternal or t.tgconstraint = 0)
-     and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'pgconvoy') and not ${OF_AN_EXTENSION}
+     and n.nspname !~ '^pg_' and n.nspname not in (${NOT_USERS}) and not ${OF_AN_EXTENSION}
    order by 1, 2, 3`;
 
 export const TriggerState = z.object({ schema: z.string(), table: z.string(), name: z.string(), enabled: z.string() });

@@ -1,16 +1,18 @@
 import * as z from 'zod';
 import { fragment, id, lit, sql, trusted } from '../sql.ts';
 import type { Fragment, Sql } from '../sql.ts';
+import { NOT_USERS_EXTENSIONS } from './schemas.ts';
 
 export const InstalledExtension = z.object({ name: z.string(), version: z.string() });
 export type InstalledExtension = z.output<typeof InstalledExtension>;
 
 /**
- * Extensions of this database, but for plpgsql, which each database has.
+ * Extensions of this database, but for plpgsql, which each database has, and pglogical, which does not travel.
  * @see https://www.postgresql.org/docs/current/catalog-pg-extension.html
  */
 export const installedExtensions = (): Sql => sql`
-  select extname::text as name, extversion as version from pg_extension where extname <> 'plpgsql' order by 1`;
+  select extname::text as name, extversion as version from pg_extension
+   where extname not in (${NOT_USERS_EXTENSIONS}) order by 1`;
 
 export const AvailableExtension = z.object({
   name: z.string(),

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { since, sql } from '../sql.ts';
+import { NOT_USERS, NOT_USERS_EXTENSIONS } from './schemas.ts';
 import type { Sql } from '../sql.ts';
 
 export const InventoryItem = z.object({
@@ -17,10 +18,10 @@ const itemsOf = (objects: Sql): Sql => sql`
   select o.kind, replace(i.identity, '"', '') as object, o.detail
     from objects o cross join lateral pg_identify_object(o.class, o.oid, 0) i
    where o.oid >= 16384
-     and i.identity !~ '(^| on )pgconvoy\\.'
+     and i.identity !~ '(^| on )(pgconvoy|pglogical|pglogical_origin)\\.'
      and not exists (select from pg_depend d where d.classid = o.class and d.objid = o.oid and d.deptype = 'e')`;
 
-const USERS_SCHEMA = sql`n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'pgconvoy')`;
+const USERS_SCHEMA = sql`n.nspname !~ '^pg_' and n.nspname not in (${NOT_USERS})`;
 
 /**
  * Every object that comes before the data: schemas, extensions, types, functions, tables with their columns, views, …
@@ -29,7 +30,8 @@ const USERS_SCHEMA = sql`n.nspname !~ '^pg_' and n.nspname not in ('information_
 export const schemaInventory = (): Sql =>
   itemsOf(sql`
     select 'schema', 'pg_namespace'::regclass::oid, n.oid, null from pg_namespace n where ${USERS_SCHEMA}
-    union all select 'extension', 'pg_extension'::regclass, oid, null from pg_extension
+    union all
+    select 'extension', 'pg_extension'::regclass, oid, null from pg_extension where extname not in (${NOT_USERS_EXTENSIONS})
     union all
     select case c.relkind when 'v' then 'view' when 'm' then 'materialized view' when 'S' then 'sequence'
                           when 'f' then 'foreign table' else 'table' end,

@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { sql } from '../sql.ts';
 import type { Sql } from '../sql.ts';
 import { systemIdentifier } from './server.ts';
+import { NOT_USERS_EXTENSIONS } from './schemas.ts';
 
 export const ListedDatabase = z.object({
   oid: z.coerce.number(),
@@ -30,13 +31,13 @@ export const HoldsUserObjects = z.object({ found: z.boolean() });
  * @see https://www.postgresql.org/docs/current/system-catalog-initial-data.html#SYSTEM-CATALOG-OID-ASSIGNMENT
  */
 export const holdsUserObjects = (): Sql => sql`
-  with ours as (select oid from pg_namespace where nspname = 'pgconvoy' or nspname like 'pg\\_toast%' or nspname like 'pg\\_temp%')
+  with ours as (select oid from pg_namespace where nspname in ('pgconvoy', 'pglogical', 'pglogical_origin') or nspname like 'pg\\_toast%' or nspname like 'pg\\_temp%')
   select exists (select from pg_namespace where oid >= 16384 and oid not in (select oid from ours))
       or exists (select from pg_class where oid >= 16384 and relnamespace not in (select oid from ours))
       or exists (select from pg_proc where oid >= 16384 and pronamespace not in (select oid from ours))
       or exists (select from pg_type where oid >= 16384 and typnamespace not in (select oid from ours))
       or exists (select from pg_operator where oid >= 16384 and oprnamespace not in (select oid from ours))
-      or exists (select from pg_extension where oid >= 16384)
+      or exists (select from pg_extension where oid >= 16384 and extname not in (${NOT_USERS_EXTENSIONS}))
       or exists (select from pg_event_trigger where oid >= 16384)
       or exists (select from pg_foreign_data_wrapper where oid >= 16384)
       or exists (select from pg_largeobject_metadata) as found`;

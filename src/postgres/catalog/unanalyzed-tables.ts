@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { sql } from '../sql.ts';
 import type { Sql } from '../sql.ts';
+import { NOT_USERS } from './schemas.ts';
 
 export const UnanalyzedTable = z.object({
   schema: z.string(),
@@ -29,7 +30,7 @@ export const unanalyzedTables = (): Sql => sql`
                                where t.root = c.oid and l.relkind = 'r')
                else pg_relation_size(c.oid) end as bytes) s
    where c.relkind in ('r', 'p', 'm') and c.relpersistence <> 't'
-     and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'pgconvoy')
+     and n.nspname !~ '^pg_' and n.nspname not in (${NOT_USERS})
      and s.bytes > 0
      and not exists (select from pg_statistic p where p.starelid = c.oid and (p.stainherit or c.relkind <> 'p'))
      and coalesce(pg_stat_get_last_analyze_time(c.oid), pg_stat_get_last_autoanalyze_time(c.oid)) is null
