@@ -19,6 +19,8 @@ import { whoAmI } from './who.ts';
 interface FollowOptions {
   /** Approve every gate without asking. */
   readonly approve?: boolean | undefined;
+  /** For the document of JSON mode, beside the run. */
+  readonly more?: Readonly<Record<string, unknown>> | undefined;
 }
 
 /** The next look at a run comes after this, or after four times what the look itself took, so that large runs are not read all the time. */
@@ -37,7 +39,7 @@ export async function followRun(session: Session, id: string, options: FollowOpt
   }
   const code = exitCodeOf(view);
   terminal.print(renderOutcome(view, terminal.style, terminal.width, Date.now()));
-  terminal.document(runDocument(view, code));
+  terminal.document(runDocument(view, code, options.more));
   return code;
 }
 

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { action, command } from './command.ts';
 import type { CommandText } from './command.ts';
 import { startRun } from './start-run.ts';
+import type { StartRequest } from './start-run.ts';
 
 interface StartOptions {
   readonly detach?: boolean;
@@ -16,6 +17,8 @@ interface RunCommand<O extends object> extends CommandText {
   readonly runOptions?: (options: O) => Readonly<Record<string, boolean>>;
   /** What is asked before anything is started, where something needs a person's word; `databases` is "12 databases". */
   readonly confirm?: (databases: string, options: O) => string | undefined;
+  /** What is shown before it begins, and asked then. */
+  readonly preview?: StartRequest['preview'];
   /** The workflow has an approval in the middle, which --yes gives. */
   readonly approves?: boolean;
 }
@@ -23,7 +26,7 @@ interface RunCommand<O extends object> extends CommandText {
 /** A command that starts a run and follows it. */
 export function runCommand<O extends object = {}>(definition: RunCommand<O>): Command {
   const made = command(definition).option('-d, --detach', 'print the id of the run and return at once');
-  if (definition.confirm) made.option('-y, --yes', 'do not ask');
+  if (definition.confirm || definition.preview) made.option('-y, --yes', 'do not ask');
   if (definition.approves) made.option('-y, --yes', 'approve by itself');
   definition.options?.(made);
   return made.action(
@@ -33,6 +36,7 @@ export function runCommand<O extends object = {}>(definition: RunCommand<O>): Co
         workflow: definition.workflow?.(options) ?? definition.name,
         options: definition.runOptions?.(options) ?? {},
         question: definition.confirm && ((databases) => definition.confirm?.(databases, options)),
+        preview: definition.preview,
         detach: options.detach === true,
         yes: options.yes === true,
       });

@@ -1,20 +1,35 @@
 import { ConfigError, ExitCode } from '../errors.ts';
 import { enqueueRun } from '../queue/runs.ts';
+import type { SelectedDatabase } from '../engine/plan.ts';
 import type { Invocation } from './command.ts';
 import { followRun } from './follow.ts';
 import { leftOutLines } from './render/plan.ts';
+import type { Style } from './render/style.ts';
 import { plural } from './render/text.ts';
+import type { Servers } from './servers.ts';
 import { openSession } from './session.ts';
 import { detached } from './steer.ts';
 import { version } from './version.ts';
 import { whoAmI } from './who.ts';
 import { workflowNamed } from './workflow-named.ts';
 
-interface StartRequest {
+/** What a person sees of a run before it begins. */
+export interface Preview {
+  readonly render: (style: Style, width: number) => string;
+  /** What is asked then, where somebody is there to answer; undefined where nothing is at stake. */
+  readonly question: string | undefined;
+  /** Without an answer or --yes nothing is begun. */
+  readonly mustAgree: boolean;
+  /** The same for the one document of JSON mode. */
+  readonly document: Readonly<Record<string, unknown>>;
+}
+
+export interface StartRequest {
   readonly workflow: string;
   readonly options: Readonly<Record<string, boolean>>;
   /** What to ask before anything is started; undefined where nothing needs to be asked. */
   readonly question: ((databases: string) => string | undefined) | undefined;
+  readonly preview: ((servers: Servers, databases: readonly SelectedDatabase[]) => Promise<Preview>) | undefined;
   readonly detach: boolean;
   readonly yes: boolean;
 }
@@ -39,6 +54,8 @@ export async function startRun(invocation: Invocation, request: StartRequest): P
   for (const line of leftOutLines(reported, 3)) terminal.note(`left out: ${line}`);
   if (asks && !(await agreed(invocation, request.question?.(plural(selected.length, 'database')) ?? '')))
     return ExitCode.cancelled;
+  const preview = await request.preview?.(session.servers, selected);
+  if (preview && !(await shown(invocation, preview, request))) return ExitCode.cancelled;
   await session.checkQueue();
   const run = await enqueueRun(session.queues, {
     workflow,
@@ -48,7 +65,21 @@ export async function startRun(invocation: Invocation, request: StartRequest): P
     version,
     budgets: session.loaded.config.budgets,
   });
-  return request.detach ? await detached(session, run) : await followRun(session, run, { approve: request.yes });
+  return request.detach
+    ? await detached(session, run, preview?.document)
+    : await followRun(session, run, { approve: request.yes, more: preview?.document });
+}
+
+/** Shows what will be done, and asks where there is something to ask and somebody to answer; false: not agreed to. */
+async function shown(invocation: Invocation, preview: Preview, { workflow, yes }: StartRequest): Promise<boolean> {
+  const { terminal } = invocation;
+  terminal.note(preview.render(terminal.noteStyle, terminal.width));
+  if (yes || preview.question === undefined) return true;
+  if (terminal.canAsk && !terminal.json) return agreed(invocation, preview.question);
+  if (!preview.mustAgree) return true;
+  throw new ConfigError(`${workflow} asks before it does this, and nobody is here to answer: ${preview.question}`, {
+    hint: `Give --yes when you are sure; pgconvoy plan ${workflow} shows what it would do.`,
+  });
 }
 
 async function agreed({ terminal }: Invocation, question: string): Promise<boolean> {

@@ -13,9 +13,13 @@ export async function steered(
 }
 
 /** After a run was started to be left alone: its id, and nothing else, on stdout. */
-export async function detached(session: Session, run: string): Promise<ExitCode> {
+export async function detached(
+  session: Session,
+  run: string,
+  more: Readonly<Record<string, unknown>> = {},
+): Promise<ExitCode> {
   session.terminal.print(run);
-  return report(session, run, {});
+  return report(session, run, more);
 }
 
 async function report(session: Session, run: string, more: Readonly<Record<string, unknown>>): Promise<ExitCode> {

@@ -2,6 +2,8 @@ import type { Command } from 'commander';
 import { ExitCode } from '../../errors.ts';
 import { planOf } from '../../engine/plan.ts';
 import { action, command } from '../command.ts';
+import { readIdentities, setsIdentities } from '../identities.ts';
+import { renderIdentities } from '../render/identities.ts';
 import { renderPlan } from '../render/plan.ts';
 import { configOf, Servers } from '../servers.ts';
 import { workflowNamed } from '../workflow-named.ts';
@@ -11,9 +13,10 @@ export const plan = (): Command =>
     name: 'plan',
     summary: 'show what a run would do; changes nothing',
     description:
-      'Prints which databases would travel and which are left out and why, and every stage with its steps, before anything is done. Changes nothing.',
+      'Prints which databases would travel and which are left out and why, every stage with its steps, and what becomes of tables without a replica identity. Changes nothing.',
     examples: [
       ['pgconvoy plan', 'of an upgrade'],
+      ['pgconvoy plan fix', 'and what each table without a replica identity would get, why, and at what cost'],
       ['pgconvoy plan stop', 'of the cutover alone'],
     ],
   })
@@ -25,8 +28,10 @@ export const plan = (): Command =>
         await using servers = new Servers(await configOf(invocation), terminal);
         const { selected, reported } = await servers.select();
         const planned = planOf(workflow, selected);
+        const identities = setsIdentities(planned) ? await readIdentities(servers, selected) : undefined;
         terminal.print(renderPlan(planned, reported, terminal.style, terminal.width));
-        terminal.document({ ok: true, plan: planned, leftOut: reported });
+        if (identities) terminal.print(`\n${renderIdentities(identities, terminal.style, terminal.width)}`.trimEnd());
+        terminal.document({ ok: true, plan: planned, leftOut: reported, ...(identities ? { identities } : {}) });
         return ExitCode.ok;
       }),
     );

@@ -10,8 +10,8 @@ export const SURROGATE_COLUMN = '__pgconvoy_id';
 const COMMENT = 'Added by pgconvoy fix, so that replication can tell the rows apart. pgconvoy uninstall drops it.';
 
 /** Of the constraint or index on the column; `oid` is the table's. */
-export const surrogateIndexName = (oid: number): string => `pgconvoy_id_${oid}`;
-export const surrogateSequenceName = (oid: number): string => `pgconvoy_id_${oid}_seq`;
+const surrogateIndexName = (oid: number): string => `pgconvoy_id_${oid}`;
+const surrogateSequenceName = (oid: number): string => `pgconvoy_id_${oid}_seq`;
 const checkName = (oid: number): string => `pgconvoy_id_${oid}_not_null`;
 
 /** That an index's name is one of ours. */
