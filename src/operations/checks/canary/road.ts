@@ -88,7 +88,7 @@ async function publish(canary: Canary): Promise<void> {
 async function subscribe(canary: Canary): Promise<void> {
   const { engine } = canary;
   const pair = pairOf(canary);
-  await engine.createSubscription(pair);
+  await engine.createSubscription(pair, { copy: true });
   await engine.confirmAtOnce(pair);
   await engine.enable(pair);
 }
