@@ -167,6 +167,14 @@ describe('questions at a terminal', () => {
     await check.see('private queue and worker of this machine');
     expect([await check.ended(), check.screen]).toEqual([0, expect.stringContaining('completed')]);
 
+    // A question after the password is a question as ever.
+    const stop = atTerminal(['stop']);
+    await stop.answer('Password of the configuration', SECRET);
+    await stop.see('[y/N]');
+    stop.type('n\r');
+    await stop.see('Nothing was started.');
+    expect(await stop.ended()).toBe(5);
+
     const wrong = atTerminal(['check']);
     await wrong.answer('Password of the configuration', 'open barley');
     await wrong.see('what was typed is not the password with which source.password, target.password were encrypted');

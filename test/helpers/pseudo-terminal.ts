@@ -64,7 +64,7 @@ export class PseudoTerminal {
         if (at < 0) throw new Error(`"${expected}" does not appear after:\n${this.screen}`);
         this.#seen = at + expected.length;
       },
-      { timeoutMs: 30_000 },
+      { timeoutMs: 60_000 },
     );
   }
 

@@ -1,5 +1,5 @@
 import { portOf } from '../../config/connection-string.ts';
-import { systemUser, variable } from '../../config/environment.ts';
+import { variable } from '../../config/environment.ts';
 import type { ConfigInput } from '../../config/schema.ts';
 import { PgconvoyError } from '../../errors.ts';
 import { notEmpty } from '../config-password.ts';
@@ -95,7 +95,7 @@ async function serverQuestions(prompts: Prompts, before: ServerInput, { env }: P
   const database = await prompts.text({ message: 'Maintenance database', initial: before.database ?? 'postgres' });
   const user = await prompts.text({
     message: 'User, a superuser',
-    initial: before.user ?? variable(env, 'PGUSER') ?? systemUser(env),
+    initial: before.user ?? variable(env, 'PGUSER') ?? 'postgres',
     wrong: notEmpty,
   });
   const password = await prompts.secret('Password (nothing: PGPASSWORD, .pgpass, or none is needed)');
