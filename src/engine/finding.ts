@@ -13,6 +13,8 @@ export interface Finding {
   readonly message: string;
   /** The exact remedy: the very lines to type, and whether a restart is needed. */
   readonly remedy: string;
+  /** The point of the check that found it (`Point.id`). */
+  readonly point?: string | undefined;
 }
 
 /** Accepted codes no longer block; they stay visible as warnings. */

@@ -51,10 +51,15 @@ export interface OperationContext<I = unknown> {
 /** What `check` saw: the desired state holds (with the facts), or this much of it is missing. */
 export type Verdict<O, M> =
   | { readonly holds: true; readonly output: O }
-  | { readonly holds: false; readonly missing: readonly M[] };
+  /** A preflight that found something has still observed the rest. */
+  | { readonly holds: false; readonly missing: readonly M[]; readonly output?: O };
 
 export const holds = <O>(output: O): Verdict<O, never> => ({ holds: true, output });
-export const lacks = <M>(missing: readonly M[]): Verdict<never, M> => ({ holds: false, missing });
+export const lacks = <M, O = never>(missing: readonly M[], output?: O): Verdict<O, M> => ({
+  holds: false,
+  missing,
+  ...(output === undefined ? {} : { output }),
+});
 
 /** What one job does to one database or one cluster. */
 export interface Operation<I extends z.ZodType = z.ZodType, O extends z.ZodType = z.ZodType, M = any> {

@@ -72,7 +72,7 @@ async function preflight(
     const more = blocking.length > 1 ? ` (and ${blocking.length - 1} more)` : '';
     throw new BlockedByFindings(`${first.message}${more}`, { hint: first.remedy });
   }
-  return { changed: false, output: verdict.holds ? operation.output.parse(verdict.output) : null, findings };
+  return { changed: false, output: 'output' in verdict ? operation.output.parse(verdict.output) : null, findings };
 }
 
 const describe = (missing: readonly unknown[]): string =>

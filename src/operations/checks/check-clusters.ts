@@ -1,24 +1,29 @@
 import * as z from 'zod';
 import { definePreflight, holds, lacks } from '../../engine/operation.ts';
+import { Point } from '../../engine/point.ts';
 import { clientTools } from './clusters/client-tools.ts';
 import { inventory } from './clusters/inventory.ts';
-import { reachability } from './clusters/reachability.ts';
+import { hostRules, reachability } from './clusters/reachability.ts';
 import { roles } from './clusters/roles.ts';
-import { users, versions } from './clusters/servers.ts';
+import { sourceServer, targetServer, versions } from './clusters/servers.ts';
 import { sourceCapacity, targetCapacity } from './clusters/capacity.ts';
 import { sourceSettings } from './clusters/source-settings.ts';
 import { tablespaces } from './clusters/tablespaces.ts';
+import { temporaryFolder } from './clusters/temporary-folder.ts';
 import { transactions } from './clusters/transactions.ts';
 import { lookAtAll } from './concern.ts';
 import type { Concern } from './concern.ts';
 
 const concerns: readonly Concern[] = [
+  temporaryFolder,
+  sourceServer,
+  targetServer,
   versions,
-  users,
   clientTools,
   sourceSettings,
   sourceCapacity,
   targetCapacity,
+  hostRules,
   reachability,
   transactions,
   roles,
@@ -32,10 +37,11 @@ export const checkClusters = definePreflight({
   title: 'Nothing about the two clusters stands in the way',
   scope: 'cluster',
   input: z.strictObject({}),
-  output: z.strictObject({ concerns: z.int() }),
+  output: z.strictObject({ points: z.array(Point) }),
 
   async check(context) {
-    const found = await lookAtAll(context, concerns);
-    return found.length > 0 ? lacks(found) : holds({ concerns: concerns.length });
+    const { points, findings } = await lookAtAll(context, concerns);
+    const output = { points: [...points] };
+    return findings.length > 0 ? lacks(findings, output) : holds(output);
   },
 });

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { definePreflight, holds, lacks } from '../../engine/operation.ts';
+import { Point } from '../../engine/point.ts';
 import { lookAtAll } from './concern.ts';
 import type { Concern } from './concern.ts';
 import { code, publications } from './database/code.ts';
@@ -29,10 +30,11 @@ export const checkDatabase = definePreflight({
   title: 'Nothing in the database stands in the way',
   scope: 'database',
   input: z.strictObject({}),
-  output: z.strictObject({ concerns: z.int() }),
+  output: z.strictObject({ points: z.array(Point) }),
 
   async check(context) {
-    const found = await lookAtAll(context, concerns, context.source.name);
-    return found.length > 0 ? lacks(found) : holds({ concerns: concerns.length });
+    const { points, findings } = await lookAtAll(context, concerns, context.source.name);
+    const output = { points: [...points] };
+    return findings.length > 0 ? lacks(findings, output) : holds(output);
   },
 });

@@ -12,6 +12,16 @@ export const FINDINGS = [
     remedy: 'Mend the cause that the finding names, then check again.',
   },
   {
+    code: 'server-unreachable',
+    meaning: 'A server cannot be reached, or refuses us. What concerns the other one is checked all the same.',
+    remedy: 'See that it is up, and that host, port, user, password and sslmode in the configuration are right.',
+  },
+  {
+    code: 'temporary-folder',
+    meaning: 'The folder for temporary files, where dumps of schemas are put, is not there or not writable.',
+    remedy: 'Make it writable for the user that the worker runs as, or start the worker with another TMPDIR.',
+  },
+  {
     code: 'version-unsupported',
     meaning: 'The major version is older than what the native engine can do, or newer than what was tried.',
     remedy: 'Use a source and a target of PostgreSQL 10 to 18.',

@@ -10,6 +10,7 @@ import { canaryContext, dropScratch } from './canary/scratch-databases.ts';
 import type { Canary, Left } from './canary/scratch-databases.ts';
 import { dropScratchRole, lendRole } from './canary/scratch-role.ts';
 import { sourceSettings } from './clusters/source-settings.ts';
+import { findingsIn } from './concern.ts';
 import type { CheckFinding } from './findings.ts';
 
 /**
@@ -123,7 +124,7 @@ async function failed(canary: Canary, { title, side }: RoadStep, error: Pgconvoy
 /** The server's own words are misleading where it refuses an output plugin. */
 async function remedyFor(canary: Canary, { message }: PgconvoyError): Promise<string | undefined> {
   if (!/output plugin/.test(message)) return undefined;
-  return (await sourceSettings.look(canary)).find(({ code }) => code === 'output-plugin')?.remedy;
+  return findingsIn(await sourceSettings.look(canary)).find(({ code }) => code === 'output-plugin')?.remedy;
 }
 
 const roleDiffers = ({ engine, settings }: OperationContext): CheckFinding => ({

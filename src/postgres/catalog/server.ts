@@ -63,6 +63,11 @@ export const hostRules = (): Sql => sql`
     from pg_hba_file_rules
    where error is null`;
 
+export const HbaPath = z.object({ path: z.string() });
+
+/** Where pg_hba.conf is. For superusers. */
+export const hbaPath = (): Sql => sql`select current_setting('hba_file') as path`;
+
 export const Tablespace = z.object({ name: z.string(), databases: z.array(z.string()) });
 export type Tablespace = z.output<typeof Tablespace>;
 

@@ -7,6 +7,7 @@ import type { StepPolicy } from '../../../src/engine/workflow.ts';
 import { createLogger } from '../../../src/log.ts';
 import { checkClusters } from '../../../src/operations/checks/check-clusters.ts';
 import { Cluster } from '../../../src/postgres/cluster.ts';
+import { readHostRules } from '../../../src/postgres/host-rules.ts';
 import { id, lit } from '../../../src/postgres/sql.ts';
 import { nativeEngine } from '../../../src/replication/native.ts';
 import { openContext } from '../../../src/runtime/context.ts';
@@ -118,7 +119,7 @@ describe('two clusters that fit', () => {
         message: expect.stringContaining('(and REPLICATION, CREATEROLE, CREATEDB)'),
         remedy: expect.stringContaining(`ALTER ROLE ${id(user).text} SUPERUSER;`),
       },
-      { code: 'cannot-look', object: 'the way from the target to the source', severity: 'block' },
+      { code: 'cannot-look', object: 'pg_hba.conf', severity: 'block' },
       { code: 'cannot-look', object: 'roles', severity: 'block' },
     ]);
     expect(JSON.stringify(found)).not.toContain(password);
@@ -263,7 +264,7 @@ describe('two clusters with everything wrong', () => {
     expect(left.toString()).not.toMatch(/slot-wal-limit|sync-workers/);
   });
 
-  test('pg_hba.conf: the very line that is missing, for the address that the source has seen', async () => {
+  test('pg_hba.conf: the very lines that are missing, for the address that the source has seen', async () => {
     hba(source, [
       'local all all scram-sha-256',
       'host all postgres 127.0.0.1/32 reject',
@@ -280,14 +281,47 @@ describe('two clusters with everything wrong', () => {
       expect(found).toMatchObject([{ severity: 'block', side: 'source', object: 'pg_hba.conf' }]);
       return found;
     });
-    const [, line = ''] = /: (host all .*) – then/.exec(refused[0]?.remedy ?? '') ?? [];
-    expect(line).toBe(`host all ${pair.clusters.settings.replication.role} 127.0.0.1/32 scram-sha-256`);
+    const lines = refused[0]?.remedy.split('\n').slice(1, -1) ?? [];
+    const { role } = pair.clusters.settings.replication;
+    expect(lines).toEqual([`host all ${role} 127.0.0.1/32 scram-sha-256`, `host all ${role} ::1/128 scram-sha-256`]);
 
-    hba(source, ['local all all scram-sha-256', 'host all postgres 127.0.0.1/32 reject', line]);
+    hba(source, ['local all all scram-sha-256', 'host all postgres 127.0.0.1/32 reject', ...lines]);
     await reload();
     expect(codes(await look(clusters, ['a', 'b'])).toString()).not.toContain('pg-hba');
     hba(source, ['local all all scram-sha-256', 'host all all 127.0.0.1/32 scram-sha-256']);
     await reload();
+  });
+
+  test('pg_hba.conf read as before 10: the same rules as the server tells of itself', async () => {
+    const here = readFileSync(join(source.dataFolder, 'pg_hba.conf'), 'utf8');
+    writeFileSync(join(source.dataFolder, 'names of dbs'), 'one, "t\two"\n');
+    hba(source, [
+      '# "quoted" comment',
+      'local\tall\tall\tscram-sha-256',
+      'host "My ""odd"" DB",été, b +staff,"Bob, jr" 10.0.0.0/9 md5 # why',
+      'hostnossl @"names of dbs" all fe80:: ffc0:: ident map="my map"',
+      'hostnossl sameuser,replication all samenet reject',
+      'host all all .example.com password',
+      'host all postgres 127.0.0.1/32 \\',
+      '  scram-sha-256',
+    ]);
+    await using clusters = bySocket();
+    const { context, close } = openContext(clusters, {
+      applicationName: 'pgconvoy/test/hba',
+      database: undefined,
+      engine: nativeEngine,
+      input: {},
+      run: { id: 'test', databases: [], options: {} },
+      signal: new AbortController().signal,
+      log: createLogger('silent'),
+      progress: () => {},
+    });
+    const [told, read] = [await readHostRules(context.source, true), await readHostRules(context.source, false)];
+    await close();
+    hba(source, [here.trimEnd()]);
+    expect(told).toHaveLength(6);
+    expect(read).toEqual(told);
+    expect(await pair.query('source', 'postgres', "select from pg_class where relname = 'pgconvoy_lines'")).toEqual([]);
   });
 
   test('a source that the target does not reach', async () => {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Finding } from '../../../src/engine/finding.ts';
+import type { Point } from '../../../src/engine/point.ts';
 import { runOperation } from '../../../src/engine/run-operation.ts';
 import { checkDatabase } from '../../../src/operations/checks/check-database.ts';
 import { setReplicaIdentity } from '../../../src/operations/tables/set-replica-identity.ts';
@@ -33,9 +34,16 @@ test('a database that nothing is wrong with', async () => {
      alter table keyless replica identity full;
      create extension hstore;`,
   );
-  expect(await runOperation(checkDatabase, pair.context(database))).toEqual({
-    changed: false,
-    output: { concerns: 11 },
+  const { changed, output, findings: found } = await runOperation(checkDatabase, pair.context(database));
+  expect({ changed, found }).toEqual({ changed: false, found: [] });
+  const { points } = output as { points: Point[] };
+  expect(points.map(({ ok }) => ok)).toEqual(Array(11).fill(true));
+  expect(points).toContainEqual({
+    id: 'replica-identities',
+    title: 'replica identities',
+    side: 'source',
+    database,
+    ok: true,
     findings: [],
   });
 });

@@ -12,6 +12,7 @@ import { callerOf, judgeAnswer, judgeHostRules } from '../../../src/operations/c
 import { judgeMd5, judgeRoles } from '../../../src/operations/checks/clusters/roles.ts';
 import { judgeSession, judgeVersions } from '../../../src/operations/checks/clusters/servers.ts';
 import { judgeSourceSettings, listed } from '../../../src/operations/checks/clusters/source-settings.ts';
+import { findingsIn } from '../../../src/operations/checks/concern.ts';
 import { judgeTablespaces } from '../../../src/operations/checks/clusters/tablespaces.ts';
 import { age, judgeTransactions } from '../../../src/operations/checks/clusters/transactions.ts';
 import type { HostRule } from '../../../src/postgres/catalog/server.ts';
@@ -101,32 +102,47 @@ describe('capacity', () => {
 
   test('one slot and sender for each database and for each table that is copied at once', () => {
     const enough = server(15, { max_replication_slots: 209, max_wal_senders: 208 }, { slots: 1 });
-    expect(judgeSourceCapacity(enough, 200, budgets)).toEqual([]);
-    const found = judgeSourceCapacity(server(15, { max_replication_slots: 208 }, { slots: 1 }), 200, budgets);
+    expect(findingsIn(judgeSourceCapacity(enough, 200, budgets))).toEqual([]);
+    const found = findingsIn(
+      judgeSourceCapacity(server(15, { max_replication_slots: 208 }, { slots: 1 }), 200, budgets),
+    );
     expect(codes(found)).toEqual(['block replication-slots']);
     expect(found[0]?.message).toContain('is 208: 1 in use, 207 free, 208 needed');
     expect(found[0]?.remedy).toContain('ALTER SYSTEM SET max_replication_slots = 209;');
   });
 
+  test('each limit is told with what is needed, in use and free, also where it is enough', () => {
+    const [slots, , connections] = judgeSourceCapacity(server(15, {}, { slots: 7 }), 10, budgets);
+    expect(slots).toEqual({
+      id: 'max_replication_slots',
+      title: 'max_replication_slots',
+      capacity: { limit: 300, used: 7, free: 293, needed: 18 },
+      findings: [],
+    });
+    expect(connections?.capacity).toEqual({ limit: 100, used: 13, free: 87, needed: 16 });
+  });
+
   test('fewer databases than the budget copy fewer tables', () => {
-    expect(judgeSourceCapacity(server(15, { max_replication_slots: 3, max_wal_senders: 3 }), 1, budgets)).toEqual([]);
+    expect(
+      findingsIn(judgeSourceCapacity(server(15, { max_replication_slots: 3, max_wal_senders: 3 }), 1, budgets)),
+    ).toEqual([]);
   });
 
   test('below 12 senders take connections too', () => {
-    expect(judgeSourceCapacity(server(12, {}), 100, budgets)).toEqual([]);
-    expect(codes(judgeSourceCapacity(server(11, {}), 100, budgets))).toEqual(['block connections']);
+    expect(findingsIn(judgeSourceCapacity(server(12, {}), 100, budgets))).toEqual([]);
+    expect(codes(findingsIn(judgeSourceCapacity(server(11, {}), 100, budgets)))).toEqual(['block connections']);
   });
 
   test('origins are limited by another setting from 18 on', () => {
     const few = { max_active_replication_origins: 17, max_replication_slots: 18 };
-    expect(codes(judgeTargetCapacity(server(18, few), 10, budgets))).toEqual(['block replication-origins']);
-    expect(codes(judgeTargetCapacity(server(17, few), 10, budgets))).toEqual([]);
+    expect(codes(findingsIn(judgeTargetCapacity(server(18, few), 10, budgets)))).toEqual(['block replication-origins']);
+    expect(codes(findingsIn(judgeTargetCapacity(server(17, few), 10, budgets)))).toEqual([]);
   });
 
   test('worker processes hold the launcher, other extensions, and every replication worker', () => {
     const limits = { max_worker_processes: 20, max_logical_replication_workers: 18 };
-    expect(judgeTargetCapacity(server(18, limits), 10, budgets)).toEqual([]);
-    const more = judgeTargetCapacity(server(18, limits, { subscriptions: 1 }), 10, budgets);
+    expect(findingsIn(judgeTargetCapacity(server(18, limits), 10, budgets))).toEqual([]);
+    const more = findingsIn(judgeTargetCapacity(server(18, limits, { subscriptions: 1 }), 10, budgets));
     expect(codes(more)).toEqual(['block replication-workers', 'block worker-processes']);
   });
 });
@@ -156,16 +172,16 @@ describe('the way from the target', () => {
 
   test('the address the source has seen', () => {
     const seen = (host: string) =>
-      callerOf(refusal(`no pg_hba.conf entry for host "${host}", user "a"`), 'db.example', '10.9.9.9');
-    expect(seen('10.0.0.7')).toEqual({ address: '10.0.0.7', socket: false, certain: true });
-    expect(seen('fd00::7')).toEqual({ address: 'fd00::7', socket: false, certain: true });
-    expect(seen('[local]')).toEqual({ address: undefined, socket: true, certain: true });
-    expect(callerOf(undefined, 'db.example', '10.9.9.9')).toEqual({
-      address: '10.9.9.9',
+      callerOf(refusal(`no pg_hba.conf entry for host "${host}", user "a"`), 'db.example', ['10.9.9.9']);
+    expect(seen('10.0.0.7')).toEqual({ addresses: ['10.0.0.7'], socket: false, certain: true });
+    expect(seen('fd00::7')).toEqual({ addresses: ['fd00::7'], socket: false, certain: true });
+    expect(seen('[local]')).toEqual({ addresses: [], socket: true, certain: true });
+    expect(callerOf(undefined, 'db.example', ['10.9.9.9', 'fd00::9'])).toEqual({
+      addresses: ['10.9.9.9', 'fd00::9'],
       socket: false,
       certain: false,
     });
-    expect(callerOf(undefined, '/run/postgresql', null)).toEqual({ address: undefined, socket: true, certain: true });
+    expect(callerOf(undefined, '/run/postgresql', [])).toEqual({ addresses: [], socket: true, certain: true });
   });
 
   const rule = (
@@ -186,7 +202,8 @@ describe('the way from the target', () => {
   const caller = {
     role: 'pgconvoy_replication',
     databases: ['a', 'b'],
-    address: '10.0.0.7',
+    major: 15,
+    addresses: ['10.0.0.7'],
     socket: false,
     certain: true,
   };
@@ -201,7 +218,7 @@ describe('the way from the target', () => {
     ['IPv6 only', [rule('host', 'all', 'all', '::', '::')], [line('all')]],
     ['replication is no database', [rule('host', 'replication', 'all', 'all', null)], [line('all')]],
     ['sockets only', [rule('local', 'all', 'all', null, null)], [line('all')]],
-    ['one database', [rule('host', 'b,c', 'all', '10.0.0.7', '255.255.255.255')], [line('"a"')]],
+    ['one database', [rule('host', 'b,c', 'all', '10.0.0.7', '255.255.255.255')], [line('a')]],
     ['rejected first', [reject('all'), rule('host', 'all', 'all', 'all', null)], [line('all')]],
     ['perhaps rejected first', [reject('samenet'), rule('host', 'all', 'all', 'all', null)], []],
     ['an expression may fit', [rule('host', '/^a|b$', '/^pgconvoy', 'db.example', null)], []],
@@ -212,7 +229,7 @@ describe('the way from the target', () => {
   });
 
   test('IPv6 networks, and guesses are only warnings', () => {
-    const six = { ...caller, address: 'fd00::7', certain: false };
+    const six = { ...caller, addresses: ['fd00::7'], certain: false };
     expect(judgeHostRules([rule('host', 'all', 'all', 'fd00::', 'ffff:ffff::')], six)).toEqual([]);
     const [finding] = judgeHostRules([rule('host', 'all', 'all', 'fd01::', 'ffff:ffff::')], six);
     expect(finding).toMatchObject({
@@ -223,9 +240,50 @@ describe('the way from the target', () => {
   });
 
   test('over a socket', () => {
-    const socket = { ...caller, address: undefined, socket: true };
+    const socket = { ...caller, addresses: [], socket: true };
     expect(judgeHostRules([rule('local', 'all', 'all', null, null, 'peer')], socket)).toEqual([]);
     expect(judgeHostRules([], socket)[0]?.remedy).toContain('local all pgconvoy_replication scram-sha-256');
+  });
+
+  const lines = (remedy: string | undefined) => remedy?.split('\n').slice(1, -1);
+
+  test('the very lines: one for each address, with real names', () => {
+    const odd = { ...caller, role: 'Repl "x"', databases: ['My "odd" DB', 'all', 'shop', 'open'] };
+    const found = judgeHostRules([rule('host', 'open', 'all', 'all', null)], { ...odd, addresses: ['127.0.0.1'] });
+    expect(lines(found[0]?.remedy)).toEqual([
+      'host "My ""odd"" DB","all",shop "Repl ""x""" 127.0.0.1/32 scram-sha-256',
+      'host "My ""odd"" DB","all",shop "Repl ""x""" ::1/128 scram-sha-256',
+    ]);
+    const both = { ...caller, addresses: ['10.0.0.7', 'fd00::7'], certain: false };
+    expect(lines(judgeHostRules([], both)[0]?.remedy)).toEqual([
+      'host all pgconvoy_replication 10.0.0.7/32 scram-sha-256',
+      'host all pgconvoy_replication fd00::7/128 scram-sha-256',
+    ]);
+    expect(judgeHostRules([rule('host', 'all', 'all', 'fd00::7', 'ffff:ffff::')], both)).toEqual([]);
+  });
+
+  test('before 10: md5, and a line for replication', () => {
+    expect(lines(judgeHostRules([], { ...caller, major: 9.4 })[0]?.remedy)).toEqual([
+      'host all pgconvoy_replication 10.0.0.7/32 md5',
+      'host replication pgconvoy_replication 10.0.0.7/32 md5',
+    ]);
+  });
+
+  test('TLS or not, where it is known', () => {
+    const only = [rule('hostssl', 'all', 'all', 'all', null)];
+    expect(judgeHostRules(only, caller)).toEqual([]);
+    expect(judgeHostRules(only, { ...caller, tls: true })).toEqual([]);
+    expect(codes(judgeHostRules(only, { ...caller, tls: false }))).toEqual(['block pg-hba']);
+    expect(judgeHostRules([rule('hostnossl', 'all', 'all', 'all', null)], { ...caller, tls: false })).toEqual([]);
+  });
+
+  test('keywords: the own database, groups, replication', () => {
+    const own = { ...caller, databases: ['pgconvoy_replication'] };
+    expect(judgeHostRules([rule('host', 'sameuser', 'all', 'all', null)], own)).toEqual([]);
+    expect(codes(judgeHostRules([rule('host', 'sameuser,samerole', 'all', 'all', null)], caller))).toEqual([
+      'block pg-hba',
+    ]);
+    expect(judgeHostRules([rule('host', 'all', '+readers', 'all', null)], caller)).toEqual([]);
   });
 
   test('a run without databases asks for nothing', () => {

@@ -1,4 +1,4 @@
-import type { Concern } from '../concern.ts';
+import type { CheckPoint, Concern } from '../concern.ts';
 import type { CheckFinding, FindingCode } from '../findings.ts';
 import type { Settings } from '../../../config/schema.ts';
 import { Sessions, sessionsInUse } from '../../../postgres/catalog/sessions.ts';
@@ -74,23 +74,31 @@ const tableCopies = (databases: number, budgets: Budgets): number =>
 /** Sessions of the workers' jobs: one for each job that runs at the same time. */
 const jobSessions = (budgets: Budgets): number => budgets.operations + budgets.copies + budgets.cutovers;
 
-/**
- * @see https://www.postgresql.org/docs/current/logical-replication-config.html
- */
-export function judgeSourceCapacity(source: Capacity, databases: number, budgets: Budgets): CheckFinding[] {
+/** @see https://www.postgresql.org/docs/current/logical-replication-config.html */
+export function judgeSourceCapacity(source: Capacity, databases: number, budgets: Budgets): CheckPoint[] {
   const limit = limitsOf(source.limits);
   const copies = tableCopies(databases, budgets);
+  const needed = databases + copies;
   const why = `one for each of ${databases} databases and ${copies} for table copies`;
   // Below 12 a WAL sender takes one of max_connections as well.
-  const senders = source.major < 12 ? databases + copies : 0;
+  const senders = source.major < 12 ? needed : 0;
+  const { slots, senders: senderUse } = source.use;
   return [
-    ...short('replication-slots', 'source', 'max_replication_slots', limit, source.use.slots, databases + copies, why),
-    ...short('wal-senders', 'source', 'max_wal_senders', limit, source.use.senders, databases + copies, why),
-    ...connections('source', limit, source.sessions.connections, jobSessions(budgets) + senders),
+    room(limit, {
+      code: 'replication-slots',
+      side: 'source',
+      setting: 'max_replication_slots',
+      used: slots,
+      needed,
+      why,
+    }),
+    room(limit, { code: 'wal-senders', side: 'source', setting: 'max_wal_senders', used: senderUse, needed, why }),
+    connections('source', limit, source.sessions.connections, jobSessions(budgets) + senders),
   ];
 }
 
-export function judgeTargetCapacity(target: Capacity, databases: number, budgets: Budgets): CheckFinding[] {
+/** @see https://www.postgresql.org/docs/current/logical-replication-config.html */
+export function judgeTargetCapacity(target: Capacity, databases: number, budgets: Budgets): CheckPoint[] {
   const limit = limitsOf(target.limits);
   const copies = tableCopies(databases, budgets);
   const workers = databases + copies;
@@ -98,86 +106,108 @@ export function judgeTargetCapacity(target: Capacity, databases: number, budgets
   const origins = offers(target.major, 'activeReplicationOrigins')
     ? 'max_active_replication_origins'
     : 'max_replication_slots';
-  const found = [
-    ...short(
-      'replication-workers',
-      'target',
-      'max_logical_replication_workers',
-      limit,
-      target.use.subscriptions,
-      workers,
+  const { subscriptions } = target.use;
+  return [
+    room(limit, {
+      code: 'replication-workers',
+      side: 'target',
+      setting: 'max_logical_replication_workers',
+      used: subscriptions,
+      needed: workers,
       why,
-    ),
-    ...short(
-      'worker-processes',
-      'target',
-      'max_worker_processes',
-      limit,
-      target.sessions.workers + target.use.subscriptions,
-      workers + 1,
-      `the launcher, ${why}`,
-    ),
-    ...short('replication-origins', 'target', origins, limit, target.use.origins, workers, why),
-    ...connections(
+    }),
+    room(limit, {
+      code: 'worker-processes',
+      side: 'target',
+      setting: 'max_worker_processes',
+      used: target.sessions.workers + subscriptions,
+      needed: workers + 1,
+      why: `the launcher, ${why}`,
+    }),
+    room(limit, {
+      code: 'replication-origins',
+      side: 'target',
+      setting: origins,
+      used: target.use.origins,
+      needed: workers,
+      why,
+    }),
+    connections(
       'target',
       limit,
       target.sessions.connections,
       jobSessions(budgets) + budgets.copies * budgets.indexWorkers,
     ),
+    syncWorkers(limit.get('max_sync_workers_per_subscription') ?? budgets.tableWorkers, budgets),
   ];
-  const sync = limit.get('max_sync_workers_per_subscription') ?? budgets.tableWorkers;
-  if (sync < budgets.tableWorkers) {
-    found.push({
+}
+
+function syncWorkers(sync: number, { tableWorkers }: Budgets): CheckPoint {
+  const setting = 'max_sync_workers_per_subscription';
+  const findings: CheckFinding[] = [];
+  if (sync < tableWorkers) {
+    findings.push({
       code: 'sync-workers',
       severity: 'warning',
       side: 'target',
-      object: 'max_sync_workers_per_subscription',
-      message: `max_sync_workers_per_subscription of the target is ${sync}, so at most ${sync} tables of a database are copied at once; budgets.tableWorkers asks for ${budgets.tableWorkers}.`,
-      remedy: `On the target: ALTER SYSTEM SET max_sync_workers_per_subscription = ${budgets.tableWorkers}; SELECT pg_reload_conf(); (no restart)`,
+      object: setting,
+      message: `${setting} of the target is ${sync}, so at most ${sync} tables of a database are copied at once; budgets.tableWorkers asks for ${tableWorkers}.`,
+      remedy: `On the target: ALTER SYSTEM SET ${setting} = ${tableWorkers}; SELECT pg_reload_conf(); (no restart)`,
     });
   }
-  return found;
+  return { id: setting, title: setting, detail: `${sync}, ${tableWorkers} wanted`, findings };
 }
 
 const limitsOf = (settings: readonly Setting[]): ReadonlyMap<string, number> =>
   new Map(settings.map(({ name, value }) => [name, Number(value)]));
 
-function short(
-  code: FindingCode,
-  side: Side,
-  setting: string,
+interface Demand {
+  readonly code: FindingCode;
+  readonly side: Side;
+  readonly setting: string;
+  /** By others than pgconvoy. */
+  readonly used: number;
+  readonly needed: number;
+  /** What needs them. */
+  readonly why: string;
+}
+
+/** Whether a limit leaves room for what pgconvoy needs beside what others use. */
+export function room(
   limits: ReadonlyMap<string, number>,
-  used: number,
-  needed: number,
-  why: string,
-): CheckFinding[] {
+  { code, side, setting, used, needed, why }: Demand,
+): CheckPoint {
   const limit = limits.get(setting) ?? 0;
-  if (limit - used >= needed) return [];
-  return [
-    {
+  const free = Math.max(0, limit - used);
+  const findings: CheckFinding[] = [];
+  if (limit - used < needed) {
+    findings.push({
       code,
       severity: 'block',
       side,
       object: setting,
-      message: `${setting} of the ${side} is ${limit}: ${used} in use, ${Math.max(0, limit - used)} free, ${needed} needed (${why}).`,
+      message: `${setting} of the ${side} is ${limit}: ${used} in use, ${free} free, ${needed} needed (${why}).`,
       remedy: `On the ${side}: ALTER SYSTEM SET ${setting} = ${used + needed}; then restart it. Or take fewer databases at a time (databases.include), or lower budgets.copies.`,
-    },
-  ];
+    });
+  }
+  return { id: setting, title: setting, capacity: { limit, used, free, needed }, findings };
 }
 
-function connections(side: Side, limits: ReadonlyMap<string, number>, used: number, needed: number): CheckFinding[] {
-  const most = limits.get('max_connections') ?? 0;
+function connections(side: Side, limits: ReadonlyMap<string, number>, used: number, needed: number): CheckPoint {
+  const setting = 'max_connections';
+  const limit = limits.get(setting) ?? 0;
   const reserved = (limits.get('superuser_reserved_connections') ?? 0) + (limits.get('reserved_connections') ?? 0);
-  const free = most - reserved - used;
-  if (free >= needed) return [];
-  return [
-    {
+  const free = Math.max(0, limit - reserved - used);
+  const findings: CheckFinding[] = [];
+  if (free < needed) {
+    findings.push({
       code: 'connections',
       severity: 'block',
       side,
-      object: 'max_connections',
-      message: `max_connections of the ${side} is ${most}: ${used} in use, ${reserved} reserved, ${Math.max(0, free)} free, ${needed} needed.`,
-      remedy: `On the ${side}: ALTER SYSTEM SET max_connections = ${used + reserved + needed}; then restart it. Or lower budgets.operations, copies and cutovers.`,
-    },
-  ];
+      object: setting,
+      message: `${setting} of the ${side} is ${limit}: ${used} in use, ${reserved} reserved, ${free} free, ${needed} needed.`,
+      remedy: `On the ${side}: ALTER SYSTEM SET ${setting} = ${used + reserved + needed}; then restart it. Or lower budgets.operations, copies and cutovers.`,
+    });
+  }
+  return { id: setting, title: setting, capacity: { limit, used: used + reserved, free, needed }, findings };
 }

@@ -6,11 +6,20 @@ import type { ProgramVersion } from '../../../postgres/programs.ts';
 /** pg_dump can read the source, and writes what the target understands. */
 export const clientTools: Concern = {
   name: 'client tools',
-  side: 'target',
+  side: 'here',
+  asks: ['source', 'target'],
   async look({ programs, sourceCluster, targetCluster }) {
     const [source, target] = [await sourceCluster.facts(), await targetCluster.facts()];
     try {
-      return judgeClientTools(await programs.version(), source.major, target.major);
+      const tools = await programs.version();
+      return [
+        {
+          id: 'client-tools',
+          title: 'client tools',
+          detail: `pg_dump ${tools.version} in ${tools.bin}`,
+          findings: judgeClientTools(tools, source.major, target.major),
+        },
+      ];
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
       return [{ code: 'client-tools', severity: 'block', side: 'target', message: error.message, remedy: error.hint }];

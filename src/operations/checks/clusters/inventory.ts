@@ -15,10 +15,13 @@ export const inventory: Concern = {
   name: 'slots, subscriptions and closed databases of the source',
   side: 'source',
   async look({ source }) {
+    const slots = judgeSlots(await source.many(ReplicationSlot, otherSlots(OURS)));
+    const subscriptions = judgeSubscriptions(await source.many(Subscription, otherSubscriptions(OURS)));
+    const closed = judgeClosedDatabases(await source.many(ListedDatabase, listedDatabases()));
     return [
-      ...judgeSlots(await source.many(ReplicationSlot, otherSlots(OURS))),
-      ...judgeSubscriptions(await source.many(Subscription, otherSubscriptions(OURS))),
-      ...judgeClosedDatabases(await source.many(ListedDatabase, listedDatabases())),
+      { id: 'other-slots', title: 'replication slots of others', findings: slots },
+      { id: 'other-subscriptions', title: 'subscriptions to others', findings: subscriptions },
+      { id: 'closed-databases', title: 'databases that accept no connections', findings: closed },
     ];
   },
 };

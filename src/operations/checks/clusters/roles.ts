@@ -14,6 +14,7 @@ const OUR_ROLES = 'pgconvoy%';
 export const roles: Concern = {
   name: 'roles',
   side: 'target',
+  asks: ['source', 'target'],
   async look({ source, target, targetCluster }) {
     const { major } = await targetCluster.facts();
     const md5 = major < 18 ? [] : await source.many(RoleName, rolesWithMd5Password(OUR_ROLES));

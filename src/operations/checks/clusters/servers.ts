@@ -1,9 +1,10 @@
 import type { Concern } from '../concern.ts';
 import type { CheckFinding } from '../findings.ts';
-import { session } from '../../../postgres/catalog/server.ts';
-import { Session } from '../../../postgres/catalog/server.ts';
+import { PgconvoyError } from '../../../errors.ts';
+import { Session, session } from '../../../postgres/catalog/server.ts';
 import type { ClusterFacts, Side } from '../../../postgres/cluster.ts';
 import { id } from '../../../postgres/sql.ts';
+import { majorOf } from '../../../postgres/versions.ts';
 
 const OLDEST = 10;
 const NEWEST = 18;
@@ -11,9 +12,18 @@ const NEWEST = 18;
 /** Both versions are known to the engine, the target is not the older one, and they are two clusters. */
 export const versions: Concern = {
   name: 'versions',
-  side: 'source',
+  side: 'target',
+  asks: ['source', 'target'],
   async look({ sourceCluster, targetCluster }) {
-    return judgeVersions(await sourceCluster.facts(), await targetCluster.facts());
+    const [source, target] = [await sourceCluster.facts(), await targetCluster.facts()];
+    return [
+      {
+        id: 'versions',
+        title: 'versions',
+        detail: `${source.major} to ${target.major}`,
+        findings: judgeVersions(source, target),
+      },
+    ];
   },
 };
 
@@ -54,17 +64,48 @@ export function judgeVersions(source: ClusterFacts, target: ClusterFacts): Check
   return found;
 }
 
-/** Neither server is a standby, and our users may do everything there. */
-export const users: Concern = {
-  name: 'users',
-  side: 'source',
-  async look({ source, target }) {
-    return [
-      ...judgeSession('source', await source.one(Session, session())),
-      ...judgeSession('target', await target.one(Session, session())),
-    ];
+/** A server lets us in, is no standby, and our user may do everything there. */
+const server = (side: Side): Concern => ({
+  name: `connection to the ${side}`,
+  side,
+  // Asked however it is: that it does not answer is what this point has to say.
+  asks: [],
+  async look(context) {
+    const { cluster } = context[`${side}Cluster`];
+    const { host, port, user } = cluster.address;
+    const address = host.startsWith('/') ? `${host}, port ${port}` : `${host}:${port}`;
+    const connection = { id: 'connection', title: 'connection' };
+    try {
+      const { versionNum } = await context[`${side}Cluster`].facts();
+      const seen = await context[`${side}Cluster`].maintenance.one(Session, session());
+      return [
+        { ...connection, detail: `${address} as "${user}", PostgreSQL ${versionOf(versionNum)}`, findings: [] },
+        { id: 'user', title: 'user', detail: `"${seen.user}"`, findings: judgeSession(side, seen) },
+      ];
+    } catch (error) {
+      context.signal.throwIfAborted();
+      // Where the command has reached it, it is only away for a moment.
+      if (!(error instanceof PgconvoyError) || !context.run.options[`${side}Away`]) throw error;
+      return [{ ...connection, detail: address, findings: [judgeUnreachable(side, address, error)] }];
+    }
   },
-};
+});
+export const sourceServer = server('source');
+export const targetServer = server('target');
+
+const versionOf = (versionNum: number): string =>
+  versionNum >= 100_000
+    ? `${Math.floor(versionNum / 10_000)}.${versionNum % 10_000}`
+    : `${majorOf(versionNum)}.${versionNum % 100}`;
+
+export const judgeUnreachable = (side: Side, address: string, error: PgconvoyError): CheckFinding => ({
+  code: 'server-unreachable',
+  severity: 'block',
+  side,
+  object: address,
+  message: `The ${side} at ${address} cannot be reached or refuses us: ${error.message}. What else there is to check on it was not looked at.`,
+  remedy: error.hint,
+});
 
 export function judgeSession(side: Side, user: Session): CheckFinding[] {
   const found: CheckFinding[] = [];

@@ -9,7 +9,15 @@ export const sourceSettings: Concern = {
   name: 'settings of the source',
   side: 'source',
   async look({ source }) {
-    return judgeSourceSettings(await source.many(Setting, settingsNamed(NAMES)));
+    const settings = await source.many(Setting, settingsNamed(NAMES));
+    const found = judgeSourceSettings(settings);
+    const value = new Map(settings.map((setting) => [setting.name, setting.value]));
+    return NAMES.filter((name) => value.has(name)).map((name) => ({
+      id: name,
+      title: name,
+      detail: value.get(name)!,
+      findings: found.filter(({ object }) => object === name),
+    }));
   },
 };
 

@@ -7,6 +7,7 @@ import { id } from '../../../postgres/sql.ts';
 export const tablespaces: Concern = {
   name: 'tablespaces',
   side: 'target',
+  asks: ['source', 'target'],
   async look({ source, target, run }) {
     return judgeTablespaces(
       await source.many(Tablespace, allTablespaces()),

@@ -18,6 +18,7 @@ import type { CheckFinding } from '../findings.ts';
 export const extensions: Concern = {
   name: 'extensions',
   side: 'target',
+  asks: ['source', 'target'],
   async look({ source, targetCluster }) {
     const installed = await source.many(InstalledExtension, installedExtensions());
     if (installed.length === 0) return [];

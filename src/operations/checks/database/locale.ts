@@ -14,6 +14,7 @@ import type { CheckFinding } from '../findings.ts';
 export const locale: Concern = {
   name: 'locale',
   side: 'target',
+  asks: ['source', 'target'],
   async look(context) {
     const { source, sourceCluster } = context;
     const here = await sourceCluster.maintenance.one(DatabaseLocale, databaseLocale(source.name));

@@ -38,7 +38,8 @@ export function judgeReservedSchema(database: string, objects: readonly StrayObj
 /** What ALTER DATABASE … SET says, the target understands. */
 export const databaseSettings: Concern = {
   name: 'settings of the database',
-  side: 'source',
+  side: 'target',
+  asks: ['source', 'target'],
   async look({ source, targetCluster }) {
     const made = await source.many(DatabaseSetting, databaseSettingNames());
     if (made.length === 0) return [];

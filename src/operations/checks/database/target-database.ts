@@ -15,6 +15,7 @@ import type { CheckFinding } from '../findings.ts';
 export const targetDatabase: Concern = {
   name: 'the database on the target',
   side: 'target',
+  asks: ['source', 'target'],
   async look({ source, target, sourceCluster, targetCluster, targetLedger }) {
     const { maintenance } = targetCluster;
     const found = await maintenance.maybe(DatabaseDefinition, databaseDefinition(target.name));
