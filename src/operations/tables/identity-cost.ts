@@ -64,7 +64,7 @@ const COSTS: Readonly<Record<ChoiceKind, (major: number) => string>> = {
   full: () =>
     'An exclusive lock for a moment, nothing is rewritten. From then on each UPDATE and DELETE writes the whole old row to the WAL, and the target reads the table to find it (from 16 on by an index, if it has one).',
   'surrogate-key': () =>
-    `The table is rewritten under an exclusive lock: nobody can read or write it meanwhile. ${KEY_COLUMN}`,
+    `The table is rewritten, with its indexes, under an exclusive lock: nobody can read or write it meanwhile. ${KEY_COLUMN}`,
   'surrogate-key in batches': (major) =>
     `No rewrite: three exclusive locks for a moment each; between them the rows get their numbers 8 MB at a time in short transactions, and the index is built beside the traffic. The table is written once more: until the next vacuum it may take twice its size on disk.${offers(major, 'notNullByCheck') ? '' : ' On this source (before 12) the last of the locks lasts as long as reading the table once.'} ${KEY_COLUMN}`,
   skip: () => 'Nothing is done. Until you have given it a key, check goes on naming it, and setup stops there.',

@@ -23,6 +23,7 @@ import type { Database } from '../../postgres/database.ts';
 import { DatabaseError } from '../../postgres/errors.ts';
 import { id, sql } from '../../postgres/sql.ts';
 import type { Sql } from '../../postgres/sql.ts';
+import { schemaState } from '../schema/schema-state.ts';
 import { eachTable, nameOf } from './each-table.ts';
 
 const KIND = 'surrogate-key';
@@ -38,7 +39,7 @@ export interface TableToKey extends UserTable {
 
 /**
  * Each table has a key column of ours afterwards, filled, and the primary key where the table had none.
- * @throws PgconvoyError (`wait`) that names who holds a lock
+ * @throws PgconvoyError that names who holds a lock (`wait`), or where the target has the schema without the column
  */
 export async function addSurrogateKeys(
   context: OperationContext,
@@ -46,6 +47,7 @@ export async function addSurrogateKeys(
   batchPages: number,
 ): Promise<void> {
   const { source, sourceLedger, log } = context;
+  await refuseBehindTheCopy(context, tables);
   await eachTable(context, source, tables, {
     what: 'the key column',
     async act(table) {
@@ -55,6 +57,18 @@ export async function addSurrogateKeys(
       log.info({ table: nameOf(table), inBatches: table.inBatches }, 'key column added');
     },
   });
+}
+
+/** The target has its schema from before: a column that is only on the source would stop its replication. */
+async function refuseBehindTheCopy(context: OperationContext, [first]: readonly TableToKey[]): Promise<void> {
+  if (!first || (await schemaState(context)) === 'nothing') return;
+  const { source } = context;
+  throw new PgconvoyError(
+    `source, database "${source.name}": ${nameOf(first)} would get a key column that the target does not have: its schema has been copied already`,
+    {
+      hint: 'Either choose something else for the table (fix.tables), or begin this database anew: pgconvoy uninstall --drop-target-databases, then fix, setup and start, each with --databases.',
+    },
+  );
 }
 
 /** Drops our key columns, wherever they are in this database; says whether there was one. */

@@ -139,6 +139,19 @@ test('it travels with the schema, and undo drops it on both sides', async () => 
   expect(await shape(database, 'target')).toEqual(before);
 });
 
+test('where the target has the schema already, the source gets no column that the target lacks', async () => {
+  const database = await pair.database('too late', 'create table left_alone (a int primary key)');
+  for (const operation of [createDatabase, copySchema]) await runOperation(operation, pair.context(database));
+  await pair.query('source', database, 'create table documents (body json)');
+  const before = await shape(database);
+  await expect(runOperation(setReplicaIdentity, pair.context(database))).rejects.toMatchObject({
+    disposition: 'give-up',
+    message: expect.stringContaining('"public"."documents" would get a key column that the target does not have'),
+    hint: expect.stringContaining('pgconvoy uninstall --drop-target-databases'),
+  });
+  expect(await shape(database)).toEqual(before);
+});
+
 const MANY = `create table documents (body json);
   insert into documents select json_build_object('n', n, 'text', repeat('x', 400)) from generate_series(1, 3000) n`;
 
