@@ -7,6 +7,7 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { ConfigInput } from '../../src/config/schema.ts';
 import type { RunView, StepView } from '../../src/queue/types.ts';
+import type { EngineName } from '../../src/replication/engine.ts';
 import { Program } from './program.ts';
 import { runFolder } from './run-folder.ts';
 import { startCluster, startRedis } from './servers.ts';
@@ -22,6 +23,8 @@ import type { WorkloadDatabase } from './workload/workload.ts';
 export interface ScenarioOptions {
   readonly source?: Major;
   readonly target?: Major;
+  /** Native, unless said otherwise. */
+  readonly engine?: EngineName;
   /** How many of the workload's databases, or just these by name. */
   readonly databases: number | readonly string[];
   readonly config?: ConfigInput;
@@ -71,13 +74,21 @@ export class Scenario implements AsyncDisposable {
 
   static async open(options: ScenarioOptions): Promise<Scenario> {
     const major = options.source ?? 15;
-    const { settings = {}, passwords } = options;
+    const { settings = {}, passwords, engine = 'native' } = options;
+    const pglogical = engine === 'pglogical';
     const [source, target, redis] = await Promise.all([
-      startCluster({ major, name: 'source', settings, ...(passwords ? { password: passwords.source } : {}) }),
+      startCluster({
+        major,
+        name: 'source',
+        settings,
+        pglogical,
+        ...(passwords ? { password: passwords.source } : {}),
+      }),
       startCluster({
         major: options.target ?? 18,
         name: 'target',
         settings,
+        pglogical,
         ...(passwords ? { password: passwords.target } : {}),
       }),
       startRedis(),
@@ -85,11 +96,14 @@ export class Scenario implements AsyncDisposable {
     const wanted = options.databases;
     const databases =
       typeof wanted === 'number'
-        ? workloadDatabases(major, wanted)
-        : workloadDatabases(major).filter(({ name }) => wanted.includes(name));
+        ? workloadDatabases(major, wanted, engine)
+        : workloadDatabases(major, undefined, engine).filter(({ name }) => wanted.includes(name));
     await createWorkload(source, databases);
     const reached = (await options.queue?.(redis)) ?? redis;
-    const program = await Program.open({ source, target, redis: reached, config: options.config ?? {} });
+    // pglogical does without the whole row as identity.
+    const fix: ConfigInput = pglogical ? { fix: { default: 'surrogate-key' } } : {};
+    const config = { engine, ...fix, ...options.config };
+    const program = await Program.open({ source, target, redis: reached, config });
     return new Scenario({ source, target, redis, program, databases });
   }
 

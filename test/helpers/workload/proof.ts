@@ -294,7 +294,7 @@ async function listTables(session: Session): Promise<string[]> {
     select format('"%s"."%s"', replace(n.nspname, '"', '""'), replace(c.relname, '"', '""')) as name
       from pg_class c join pg_namespace n on n.oid = c.relnamespace
      where c.relkind in ('r', 'p', 'm') and not c.relispartition
-       and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+       and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'pglogical')
      order by 1`);
   return rows.map(({ name }) => name as string);
 }

@@ -1,4 +1,5 @@
 /** The words of the workload: databases as real applications have them, and what the writers do in them. */
+import type { EngineName } from '../../../src/replication/engine.ts';
 import type { Major } from '../servers.ts';
 
 export type ChangeKind = 'insert' | 'update' | 'delete';
@@ -56,8 +57,8 @@ export interface WorkloadDatabase {
   readonly sequences?: readonly SequenceName[];
 }
 
-/** A database for a source of this major: not all of them know all things. */
-export type DatabaseMaker = (major: Major) => WorkloadDatabase;
+/** A database for a source of this major and this engine: not all of them know all things. */
+export type DatabaseMaker = (major: Major, engine: EngineName) => WorkloadDatabase;
 
 /** No superuser among them. Passwords are awkward on purpose: the same must open the target. */
 export const roles = {

@@ -1,3 +1,4 @@
+import type { EngineName } from '../../../../src/replication/engine.ts';
 import type { Major } from '../../servers.ts';
 import type { WorkloadDatabase } from '../workload.ts';
 import { archive } from './archive.ts';
@@ -16,8 +17,12 @@ import { warehouse } from './warehouse.ts';
 
 const makers = [testdb, odd, shop, warehouse, crm, sensors, archive, unicode, billing, library, tickets, minutes];
 
-/** This many databases for a source of this major: twelve that differ, then tenants that are alike. */
-export function workloadDatabases(major: Major, count = makers.length): WorkloadDatabase[] {
+/** This many databases for a source of this major, and an engine: twelve that differ, then tenants that are alike. */
+export function workloadDatabases(
+  major: Major,
+  count = makers.length,
+  engine: EngineName = 'native',
+): WorkloadDatabase[] {
   const tenants = Array.from({ length: Math.max(0, count - makers.length) }, (_, index) => tenant(index + 1));
-  return [...makers, ...tenants].slice(0, count).map((make) => make(major));
+  return [...makers, ...tenants].slice(0, count).map((make) => make(major, engine));
 }

@@ -1,8 +1,9 @@
+import type { EngineName } from '../../../../src/replication/engine.ts';
 import type { Major } from '../../servers.ts';
 import type { DatabaseMaker } from '../workload.ts';
 
 /** Foreign keys, identity and generated columns, partitions, several schemas, sequences of every kind. */
-export const shop: DatabaseMaker = (major) => ({
+export const shop: DatabaseMaker = (major, engine) => ({
   name: 'shop',
   owner: 'harbour_owner',
   about: 'foreign keys, partitions, identity and generated columns, sequences up and down',
@@ -18,7 +19,7 @@ export const shop: DatabaseMaker = (major) => ({
     create table sales.customer (
       id bigint generated always as identity primary key,
       name text not null, version integer not null default 0,
-      email text ${generated(major, `name || '@example.org'`)}
+      email text ${generated(major, engine, `name || '@example.org'`)}
     );
     create unique index on sales.customer (name);
     insert into sales.customer (name) select 'seed-' || n from generate_series(1, 3000) n;
@@ -27,7 +28,7 @@ export const shop: DatabaseMaker = (major) => ({
     create table stock.article (
       number integer primary key default nextval('stock.article_number'),
       title text not null unique, price numeric(8,2) not null check (price > 0),
-      price_with_tax numeric(8,2) ${generated(major, 'round(price * 1.19, 2)')}
+      price_with_tax numeric(8,2) ${generated(major, engine, 'round(price * 1.19, 2)')}
     );
     alter sequence stock.article_number owned by stock.article.number;
     insert into stock.article (title, price) select 'Article ' || n, 1 + n % 90 from generate_series(1, 500) n;
@@ -91,9 +92,9 @@ export const shop: DatabaseMaker = (major) => ({
   ],
 });
 
-/** Since 12; before that the column is an ordinary one and stays empty. */
-function generated(major: Major, expression: string): string {
-  return major >= 12 ? `generated always as (${expression}) stored` : '';
+/** Since 12, and not with pglogical; else the column is an ordinary one and stays empty. */
+function generated(major: Major, engine: EngineName, expression: string): string {
+  return major >= 12 && engine === 'native' ? `generated always as (${expression}) stored` : '';
 }
 
 function partitioned(major: Major): string {
