@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { runOperation } from '../../../src/engine/run-operation.ts';
+import type { Progress } from '../../../src/engine/operation.ts';
 import { proveEngine } from '../../../src/operations/checks/prove-engine.ts';
 import { openedKey } from '../../../src/operations/cutover/opened.ts';
 import { createReplicationRole } from '../../../src/operations/roles/create-replication-role.ts';
@@ -39,17 +40,37 @@ async function traces(pair: TestPair): Promise<string[]> {
 }
 
 describe.each([
-  [10, 18],
-  [13, 15],
-  [15, 18],
-] as const)('from %i to %i', (source, target) => {
+  ['native', 10, 18],
+  ['native', 13, 15],
+  ['native', 15, 18],
+  ['pglogical', 13, 18],
+] as const)('%s from %i to %i', (engine, source, target) => {
   test('the engine carries a scratch database, and nothing of it stays', async () => {
-    await using pair = await TestPair.open({ source, target });
+    await using pair = await TestPair.open({ engine, source, target });
     const { changed, output, findings } = await prove(pair);
     expect(findings).toEqual([]);
-    expect({ changed, output }).toEqual({ changed: false, output: { engine: 'native', proven: 'now' } });
+    expect({ changed, output }).toEqual({ changed: false, output: { engine, proven: 'now' } });
     expect(await traces(pair)).toEqual([]);
   });
+});
+
+/** Ends a canary a few milliseconds into one of its steps, as when its worker dies. */
+async function kill(pair: TestPair, step: number): Promise<void> {
+  const controller = new AbortController();
+  const onProgress = ({ done }: Progress) => {
+    if (done === step) setTimeout(() => controller.abort(new Error('killed by the test')), 3 * step);
+  };
+  await expect(prove(pair, { signal: controller.signal, onProgress })).rejects.toThrow('killed by the test');
+}
+
+const STEPS = [0, 1, 2, 3, 4, 5];
+
+test('pglogical, killed anywhere: the next one takes away what is left and starts again', async () => {
+  await using pair = await TestPair.open({ engine: 'pglogical' });
+  for (const step of STEPS) await kill(pair, step);
+  expect(await traces(pair)).not.toEqual([]);
+  expect((await prove(pair)).output).toEqual({ engine: 'pglogical', proven: 'now' });
+  expect(await traces(pair)).toEqual([]);
 });
 
 describe('two servers that fit', () => {
@@ -60,17 +81,12 @@ describe('two servers that fit', () => {
   afterAll(() => pair[Symbol.asyncDispose]());
 
   test('killed anywhere, the next one takes away what is left and starts again; so does undo', async () => {
-    const killed = async (delay: number) => {
-      const controller = new AbortController();
-      setTimeout(() => controller.abort(new Error('killed by the test')), delay);
-      await expect(prove(pair, { signal: controller.signal })).rejects.toThrow('killed by the test');
-    };
-    for (const delay of [30, 60, 90, 120, 150]) await killed(delay);
+    for (const step of STEPS) await kill(pair, step);
     expect(await traces(pair)).not.toEqual([]);
     expect((await prove(pair)).output).toEqual({ engine: 'native', proven: 'now' });
     expect(await traces(pair)).toEqual([]);
 
-    await killed(120);
+    await kill(pair, 4);
     const undo = () => proveEngine.undo!(pair.context(undefined));
     expect(await undo()).toBe(true);
     expect(await undo()).toBe(false);

@@ -132,7 +132,10 @@ async function until(canary: Canary, arrived: () => Promise<boolean>): Promise<v
   while (!(await arrived())) {
     signal.throwIfAborted();
     if (Date.now() - looks.at > QUIET_MS) {
-      const trouble = await copyTrouble(canary, await engine.subscription(pairOf(canary)));
+      const pair = pairOf(canary);
+      const subscription = await engine.subscription(pair);
+      if (!subscription.running) await engine.wake?.(pair);
+      const trouble = await copyTrouble(canary, subscription);
       looks = { at: Date.now(), inVain: trouble ? looks.inVain + 1 : 0 };
       if (trouble && (trouble.lasting || looks.inVain >= LOOKS)) {
         throw new PgconvoyError(trouble.message, { hint: trouble.hint });
