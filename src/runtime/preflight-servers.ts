@@ -1,11 +1,13 @@
+import type { Settings } from '../config/schema.ts';
 import { ConfigError, ExitCode, PgconvoyError } from '../errors.ts';
 import { ServerState, serverState } from '../postgres/catalog/listed-databases.ts';
-import type { BoundCluster } from '../postgres/cluster.ts';
+import type { BoundCluster, Side } from '../postgres/cluster.ts';
 import { DatabaseError } from '../postgres/errors.ts';
+import { majorOf } from '../postgres/versions.ts';
 import type { Clusters } from './context.ts';
 
-/** Below this major there is no native logical replication. */
-const OLDEST_MAJOR = 10;
+/** The oldest source of each engine. */
+const OLDEST: Readonly<Record<Settings['engine'], number>> = { auto: 9.4, native: 10, pglogical: 9.4 };
 
 export interface MetServers {
   readonly source: ServerState;
@@ -35,12 +37,16 @@ export async function meetServers(clusters: Clusters, signal: AbortSignal): Prom
       hint: `Set ${side}.host and ${side}.port to its primary.`,
     });
   }
-  const [from, to] = [majorOf(source), majorOf(target)];
-  if (from < OLDEST_MAJOR) {
+  const [from, to] = [majorOf(source.versionNum), majorOf(target.versionNum)];
+  const { engine } = clusters.settings;
+  if (from < OLDEST[engine]) {
     throw new ConfigError(
-      `the source is PostgreSQL ${source.version}: native logical replication begins with ${OLDEST_MAJOR}`,
+      `the source is PostgreSQL ${source.version}: ${engine === 'native' ? 'native logical replication' : 'logical replication of any kind'} begins with ${OLDEST[engine]}`,
       {
-        hint: `Bring the source to ${OLDEST_MAJOR} or later first.`,
+        hint:
+          engine === 'native' && from >= OLDEST.pglogical
+            ? 'Set engine: pglogical (or auto) in the configuration.'
+            : `Bring the source to ${OLDEST[engine]} or later first.`,
       },
     );
   }
@@ -59,8 +65,31 @@ export async function meetServers(clusters: Clusters, signal: AbortSignal): Prom
   return { source, target, warnings };
 }
 
-/** Majors before 10 had two parts: they all count as 9. */
-const majorOf = ({ versionNum }: ServerState): number => Math.floor(versionNum / 10_000);
+/**
+ * Which of these servers cannot be reached or refuse us, with the reason.
+ * @throws what is no answer of a server
+ */
+export async function serversAway(
+  clusters: Clusters,
+  sides: readonly Side[],
+  signal: AbortSignal,
+): Promise<ReadonlyMap<Side, PgconvoyError>> {
+  const away = new Map<Side, PgconvoyError>();
+  await Promise.all(
+    sides.map(async (side) => {
+      const cluster = clusters[side].bind({ applicationName: 'pgconvoy/preflight', signal });
+      try {
+        await meet(cluster);
+      } catch (error) {
+        if (!(error instanceof PgconvoyError)) throw error;
+        away.set(side, error);
+      } finally {
+        await cluster.close();
+      }
+    }),
+  );
+  return away;
+}
 
 async function meetBoth(clusters: Clusters, signal: AbortSignal): Promise<[ServerState, ServerState]> {
   const binding = { applicationName: 'pgconvoy/preflight', signal };

@@ -11,18 +11,26 @@ import { sourceSettings } from './clusters/source-settings.ts';
 import { tablespaces } from './clusters/tablespaces.ts';
 import { temporaryFolder } from './clusters/temporary-folder.ts';
 import { transactions } from './clusters/transactions.ts';
+import { pglogical } from './clusters/pglogical.ts';
+import { pglogicalSourceCapacity, pglogicalTargetCapacity } from './clusters/pglogical-capacity.ts';
 import { lookAtAll } from './concern.ts';
 import type { Concern } from './concern.ts';
+import type { EngineName } from '../../replication/engine.ts';
 
-const concerns: readonly Concern[] = [
+/** What an engine needs of the servers, beside what all need. */
+const ENGINES: Readonly<Record<EngineName, readonly Concern[]>> = {
+  native: [sourceCapacity, targetCapacity],
+  pglogical: [pglogical('source'), pglogical('target'), pglogicalSourceCapacity, pglogicalTargetCapacity],
+};
+
+const concernsFor = (engine: EngineName): readonly Concern[] => [
   temporaryFolder,
   sourceServer,
   targetServer,
   versions,
   clientTools,
   sourceSettings,
-  sourceCapacity,
-  targetCapacity,
+  ...ENGINES[engine],
   hostRules,
   reachability,
   transactions,
@@ -40,7 +48,7 @@ export const checkClusters = definePreflight({
   output: z.strictObject({ points: z.array(Point) }),
 
   async check(context) {
-    const { points, findings } = await lookAtAll(context, concerns);
+    const { points, findings } = await lookAtAll(context, concernsFor(context.engine.name));
     const output = { points: [...points] };
     return findings.length > 0 ? lacks(findings, output) : holds(output);
   },

@@ -23,8 +23,8 @@ export const FINDINGS = [
   },
   {
     code: 'version-unsupported',
-    meaning: 'The major version is older than what the native engine can do, or newer than what was tried.',
-    remedy: 'Use a source and a target of PostgreSQL 10 to 18.',
+    meaning: 'The major version is older than what the engine can do, or newer than what was tried.',
+    remedy: 'Use a source of PostgreSQL 10 to 18 (9.4 with engine: pglogical) and a target of 10 to 18.',
   },
   {
     code: 'target-older',
@@ -56,6 +56,16 @@ export const FINDINGS = [
     meaning: 'Fewer connections are free than pgconvoy needs.',
     remedy: 'Raise max_connections, or lower the budgets in the configuration.',
   },
+  {
+    code: 'pglogical-missing',
+    meaning: 'The extension pglogical is not available on a server, and the engine is pglogical.',
+    remedy: 'Install its package on the machine of that server, or set engine: native.',
+  },
+  {
+    code: 'pglogical-not-preloaded',
+    meaning: 'shared_preload_libraries of a server does not name pglogical, and the engine is pglogical.',
+    remedy: 'ALTER SYSTEM SET shared_preload_libraries, then restart that server.',
+  },
   // The source
   {
     code: 'wal-level',
@@ -74,7 +84,8 @@ export const FINDINGS = [
   },
   {
     code: 'output-plugin',
-    meaning: 'output_plugin_libraries of the source does not list pgoutput, so no slot can be made.',
+    meaning:
+      'output_plugin_libraries of the source does not list the library of the engine (pgoutput, pglogical_output), so no slot can be made.',
     remedy: 'ALTER SYSTEM SET output_plugin_libraries, then reload the source.',
   },
   {

@@ -13,6 +13,7 @@ const TO_PUT_BACK: ReadonlySet<string> = new Set([
   'surrogate-key',
   'setting',
   'replication-secret',
+  'extension',
 ]);
 
 interface Kept {

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import type { BoundCluster } from '../../postgres/cluster.ts';
 import type { Database } from '../../postgres/database.ts';
+import { DatabaseError } from '../../postgres/errors.ts';
 import { Ledger } from '../../postgres/ledger.ts';
 import { inSecrecy } from '../../postgres/secrecy.ts';
 import { id, lit, sql } from '../../postgres/sql.ts';
@@ -55,17 +56,22 @@ export async function becomeNode(end: End, conninfo: () => Promise<string>): Pro
   );
 }
 
+const There = z.object({ extension: z.boolean(), schema: z.boolean() });
+/** Whether the schema in which the extension puts its objects was there before; it makes one, and does not take it along. */
+const Before = z.object({ schema: z.boolean() });
+
 /** @see https://www.postgresql.org/docs/current/sql-createextension.html */
 async function createExtensions({ database, cluster }: End): Promise<void> {
   const ledger = new Ledger(cluster);
   const { major } = await cluster.facts();
   for (const name of offers(major, 'replicationOrigins') ? [EXTENSION] : [ORIGIN, EXTENSION]) {
-    const { found } = await database.one(
-      Found,
-      sql`select exists (select from pg_extension where extname = ${name}) as found`,
+    const there = await database.one(
+      There,
+      sql`select exists (select from pg_extension where extname = ${name}) as extension,
+                 exists (select from pg_namespace where nspname = ${name}) as schema`,
     );
-    if (found) continue;
-    await ledger.record({ kind: KIND, database: database.name, object: name }, null);
+    if (there.extension) continue;
+    await ledger.record({ kind: KIND, database: database.name, object: name }, { schema: there.schema });
     await database.run(sql`create extension if not exists ${id(name)}`);
   }
 }
@@ -92,12 +98,22 @@ export async function ceaseToBeNode({ database, cluster }: End): Promise<boolean
   if (nodes > 0) await forgetExtensions(ledger, database.name);
   else {
     // pglogical itself first: the other one serves it.
-    for (const { object } of made.toSorted((one, other) => one.object.length - other.object.length)) {
+    for (const { object, before } of made.toSorted((one, other) => one.object.length - other.object.length)) {
       await database.run(sql`drop extension if exists ${id(object)}`);
+      if (!Before.parse(before).schema) await dropEmptySchema(database, object);
       await ledger.forget({ kind: KIND, database: database.name, object });
     }
   }
   return ours.length > 0 || made.length > 0;
+}
+
+/** What somebody has put in there stays, and so does the schema. */
+async function dropEmptySchema(database: Database, name: string): Promise<void> {
+  try {
+    await database.run(sql`drop schema if exists ${id(name)}`);
+  } catch (error) {
+    if (!(error instanceof DatabaseError && error.sqlstate === '2BP01')) throw error;
+  }
 }
 
 /** What is made there by now is in somebody else's use. */

@@ -1,3 +1,8 @@
+import { judgePglogical } from '../../../src/operations/checks/clusters/pglogical.ts';
+import {
+  judgePglogicalSource,
+  judgePglogicalTarget,
+} from '../../../src/operations/checks/clusters/pglogical-capacity.ts';
 import { describe, expect, test } from 'vitest';
 import { Config } from '../../../src/config/schema.ts';
 import { judgeSourceCapacity, judgeTargetCapacity } from '../../../src/operations/checks/clusters/capacity.ts';
@@ -28,17 +33,20 @@ describe('versions', () => {
   });
 
   test.each([
-    [10, 18, []],
-    [15, 15, ['block same-cluster']],
-    [9, 18, ['block version-unsupported']],
-    [18, 19, ['warning version-unsupported']],
-    [18, 15, ['block target-older']],
-  ])('%i to %i', (source, target, expected) => {
-    expect(codes(judgeVersions(facts(source), facts(target)))).toEqual(expected);
+    [10, 18, 'native', []],
+    [15, 15, 'native', ['block same-cluster']],
+    [9.6, 18, 'native', ['block version-unsupported']],
+    [9.4, 18, 'pglogical', []],
+    [9.3, 18, 'pglogical', ['block version-unsupported']],
+    [9.4, 9.6, 'pglogical', ['block version-unsupported']],
+    [18, 19, 'native', ['warning version-unsupported']],
+    [18, 15, 'native', ['block target-older']],
+  ] as const)('%f to %f, %s', (source, target, engine, expected) => {
+    expect(codes(judgeVersions(facts(source), facts(target), engine))).toEqual(expected);
   });
 
   test('two clusters of the same major', () => {
-    expect(judgeVersions(facts(15, 'one'), facts(15, 'other'))).toEqual([]);
+    expect(judgeVersions(facts(15, 'one'), facts(15, 'other'), 'native')).toEqual([]);
   });
 });
 
@@ -63,16 +71,29 @@ test.each([
 
 describe('settings of the source', () => {
   test('what a server does not know is not in the way', () => {
-    expect(judgeSourceSettings([{ name: 'wal_level', value: 'logical' }])).toEqual([]);
+    expect(judgeSourceSettings([{ name: 'wal_level', value: 'logical' }], 'pgoutput')).toEqual([]);
   });
 
   test('limits that lose slots are worth a word', () => {
-    const found = judgeSourceSettings([
-      { name: 'max_slot_wal_keep_size', value: '1024' },
-      { name: 'idle_replication_slot_timeout', value: '3600' },
-      { name: 'output_plugin_libraries', value: 'pgoutput, test_decoding' },
-    ]);
+    const found = judgeSourceSettings(
+      [
+        { name: 'max_slot_wal_keep_size', value: '1024' },
+        { name: 'idle_replication_slot_timeout', value: '3600' },
+        { name: 'output_plugin_libraries', value: 'pgoutput, test_decoding' },
+      ],
+      'pgoutput',
+    );
     expect(codes(found)).toEqual(['warning slot-wal-limit', 'warning slot-idle-timeout']);
+  });
+
+  test('the library of the engine must be allowed: the very line, with what is there already', () => {
+    const plugins = [{ name: 'output_plugin_libraries', value: 'pgoutput, test_decoding' }];
+    expect(judgeSourceSettings(plugins, 'pgoutput')).toEqual([]);
+    const [found] = judgeSourceSettings(plugins, 'pglogical_output');
+    expect(found?.code).toBe('output-plugin');
+    expect(found?.remedy).toContain(
+      "ALTER SYSTEM SET output_plugin_libraries = 'pgoutput', 'test_decoding', 'pglogical_output'; SELECT pg_reload_conf(); (no restart)",
+    );
   });
 
   test('lists of names', () => {
@@ -373,4 +394,40 @@ test('databases nobody can connect to, but for template0', () => {
     expect.stringContaining('ALTER DATABASE "Closed" WITH ALLOW_CONNECTIONS true;'),
     expect.stringContaining('DROP DATABASE "half dropped";'),
   ]);
+});
+
+describe('pglogical', () => {
+  const loaded = { version: '2.4.2', preloaded: true, libraries: 'pglogical' };
+
+  test('has to be there and loaded; the remedy keeps what is loaded already', () => {
+    expect(findingsIn(judgePglogical('source', 15, loaded))).toEqual([]);
+    const found = findingsIn(
+      judgePglogical('target', 18, { version: null, preloaded: false, libraries: 'pg_stat_statements' }),
+    );
+    expect(codes(found)).toEqual(['block pglogical-missing', 'block pglogical-not-preloaded']);
+    expect(found[0]?.remedy).toContain('apt-get install postgresql-18-pglogical');
+    expect(found[1]?.remedy).toContain(
+      "SET shared_preload_libraries = 'pg_stat_statements', 'pglogical'; then restart",
+    );
+  });
+
+  test('workers: one for each database on the source, two on the target, and three more', () => {
+    const budgets = Config.parse({}).budgets;
+    const server = (workers: number, used = 0) => ({
+      major: 17,
+      limits: [
+        { name: 'max_connections', value: '200' },
+        { name: 'max_replication_slots', value: '100' },
+        { name: 'max_wal_senders', value: '100' },
+        { name: 'max_worker_processes', value: String(workers) },
+      ],
+      use: { slots: 0, senders: 0, origins: 0, subscriptions: 0 },
+      sessions: { connections: 0, workers: used },
+    });
+    expect(findingsIn(judgePglogicalSource(server(33), 30, budgets))).toEqual([]);
+    expect(codes(findingsIn(judgePglogicalSource(server(32), 30, budgets)))).toEqual(['block worker-processes']);
+    expect(findingsIn(judgePglogicalTarget(server(63), 30, budgets))).toEqual([]);
+    expect(codes(findingsIn(judgePglogicalTarget(server(63, 1), 30, budgets)))).toEqual(['block worker-processes']);
+    expect(codes(findingsIn(judgePglogicalTarget(server(999), 101, budgets)))).toEqual(['block replication-origins']);
+  });
 });

@@ -4,7 +4,7 @@ import type { Settings } from '../../../config/schema.ts';
 import { Sessions, sessionsInUse } from '../../../postgres/catalog/sessions.ts';
 import { ReplicationUse, replicationUse } from '../../../postgres/catalog/replication-use.ts';
 import { Setting, settingsNamed } from '../../../postgres/catalog/settings.ts';
-import type { Side } from '../../../postgres/cluster.ts';
+import type { BoundCluster, Side } from '../../../postgres/cluster.ts';
 import { offers } from '../../../postgres/versions.ts';
 import { OURS } from '../../../replication/names.ts';
 
@@ -32,47 +32,43 @@ export interface Capacity {
 export const sourceCapacity: Concern = {
   name: 'capacity of the source',
   side: 'source',
-  async look({ source, sourceCluster, settings, run }) {
-    const { major } = await sourceCluster.facts();
-    return judgeSourceCapacity(
-      {
-        major,
-        limits: await source.many(Setting, settingsNamed(NAMES)),
-        use: await source.one(ReplicationUse, replicationUse(OURS)),
-        sessions: await source.one(Sessions, sessionsInUse()),
-      },
-      run.databases.length,
-      settings.budgets,
-    );
-  },
+  look: async (context) =>
+    judgeSourceCapacity(
+      await capacityOf(context.sourceCluster),
+      context.run.databases.length,
+      context.settings.budgets,
+    ),
 };
 
 export const targetCapacity: Concern = {
   name: 'capacity of the target',
   side: 'target',
-  async look({ target, targetCluster, settings, run }) {
-    const { major } = await targetCluster.facts();
-    return judgeTargetCapacity(
-      {
-        major,
-        limits: await target.many(Setting, settingsNamed(NAMES)),
-        use: await target.one(ReplicationUse, replicationUse(OURS)),
-        sessions: await target.one(Sessions, sessionsInUse()),
-      },
-      run.databases.length,
-      settings.budgets,
-    );
-  },
+  look: async (context) =>
+    judgeTargetCapacity(
+      await capacityOf(context.targetCluster),
+      context.run.databases.length,
+      context.settings.budgets,
+    ),
 };
 
-type Budgets = Settings['budgets'];
+export async function capacityOf(cluster: BoundCluster): Promise<Capacity> {
+  const { major } = await cluster.facts();
+  return {
+    major,
+    limits: await cluster.maintenance.many(Setting, settingsNamed(NAMES)),
+    use: await cluster.maintenance.one(ReplicationUse, replicationUse(OURS)),
+    sessions: await cluster.maintenance.one(Sessions, sessionsInUse()),
+  };
+}
+
+export type Budgets = Settings['budgets'];
 
 /** Tables that may be copied at the same time, each with a slot, a sender, a worker and an origin of its own. */
 const tableCopies = (databases: number, budgets: Budgets): number =>
   Math.min(databases, budgets.copies) * budgets.tableWorkers;
 
 /** Sessions of the workers' jobs: one for each job that runs at the same time. */
-const jobSessions = (budgets: Budgets): number => budgets.operations + budgets.copies + budgets.cutovers;
+export const jobSessions = (budgets: Budgets): number => budgets.operations + budgets.copies + budgets.cutovers;
 
 /** @see https://www.postgresql.org/docs/current/logical-replication-config.html */
 export function judgeSourceCapacity(source: Capacity, databases: number, budgets: Budgets): CheckPoint[] {
@@ -158,7 +154,7 @@ function syncWorkers(sync: number, { tableWorkers }: Budgets): CheckPoint {
   return { id: setting, title: setting, detail: `${sync}, ${tableWorkers} wanted`, findings };
 }
 
-const limitsOf = (settings: readonly Setting[]): ReadonlyMap<string, number> =>
+export const limitsOf = (settings: readonly Setting[]): ReadonlyMap<string, number> =>
   new Map(settings.map(({ name, value }) => [name, Number(value)]));
 
 interface Demand {
@@ -193,7 +189,7 @@ export function room(
   return { id: setting, title: setting, capacity: { limit, used, free, needed }, findings };
 }
 
-function connections(side: Side, limits: ReadonlyMap<string, number>, used: number, needed: number): CheckPoint {
+export function connections(side: Side, limits: ReadonlyMap<string, number>, used: number, needed: number): CheckPoint {
   const setting = 'max_connections';
   const limit = limits.get(setting) ?? 0;
   const reserved = (limits.get('superuser_reserved_connections') ?? 0) + (limits.get('reserved_connections') ?? 0);

@@ -4,9 +4,12 @@ import { PgconvoyError } from '../../../errors.ts';
 import { Session, session } from '../../../postgres/catalog/server.ts';
 import type { ClusterFacts, Side } from '../../../postgres/cluster.ts';
 import { id } from '../../../postgres/sql.ts';
+import type { EngineName } from '../../../replication/engine.ts';
 import { majorOf } from '../../../postgres/versions.ts';
 
-const OLDEST = 10;
+/** Of the source, by engine. */
+const OLDEST: Readonly<Record<EngineName, number>> = { native: 10, pglogical: 9.4 };
+const OLDEST_TARGET = 10;
 const NEWEST = 18;
 
 /** Both versions are known to the engine, the target is not the older one, and they are two clusters. */
@@ -14,33 +17,33 @@ export const versions: Concern = {
   name: 'versions',
   side: 'target',
   asks: ['source', 'target'],
-  async look({ sourceCluster, targetCluster }) {
+  async look({ sourceCluster, targetCluster, engine }) {
     const [source, target] = [await sourceCluster.facts(), await targetCluster.facts()];
     return [
       {
         id: 'versions',
         title: 'versions',
-        detail: `${source.major} to ${target.major}`,
-        findings: judgeVersions(source, target),
+        detail: `${source.major} to ${target.major}, engine ${engine.name}`,
+        findings: judgeVersions(source, target, engine.name),
       },
     ];
   },
 };
 
-export function judgeVersions(source: ClusterFacts, target: ClusterFacts): CheckFinding[] {
+export function judgeVersions(source: ClusterFacts, target: ClusterFacts, engine: EngineName): CheckFinding[] {
   const found: CheckFinding[] = [];
-  for (const [side, facts] of [
-    ['source', source],
-    ['target', target],
+  for (const [side, facts, oldest] of [
+    ['source', source, OLDEST[engine]],
+    ['target', target, OLDEST_TARGET],
   ] as const) {
-    if (facts.major >= OLDEST && facts.major <= NEWEST) continue;
-    const old = facts.major < OLDEST;
+    if (facts.major >= oldest && facts.major <= NEWEST) continue;
+    const old = facts.major < oldest;
     found.push({
       code: 'version-unsupported',
       severity: old ? 'block' : 'warning',
       side,
-      message: `The ${side} is PostgreSQL ${facts.major}; ${old ? 'native replication of whole databases begins with 10' : `what was tried ends with ${NEWEST}`}.`,
-      remedy: `Use a ${side} of PostgreSQL ${OLDEST} to ${NEWEST}${old ? '' : ', or rehearse with a copy first'}.`,
+      message: `The ${side} is PostgreSQL ${facts.major}; ${old ? `a ${side} begins with ${oldest} (engine ${engine})` : `what was tried ends with ${NEWEST}`}.`,
+      remedy: `Use a ${side} of PostgreSQL ${oldest} to ${NEWEST}${old ? '' : ', or rehearse with a copy first'}${old && engine === 'native' && side === 'source' ? ', or engine: pglogical' : ''}.`,
     });
   }
   if (target.major < source.major) {

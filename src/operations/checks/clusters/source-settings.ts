@@ -8,9 +8,9 @@ const NAMES = ['wal_level', 'output_plugin_libraries', 'max_slot_wal_keep_size',
 export const sourceSettings: Concern = {
   name: 'settings of the source',
   side: 'source',
-  async look({ source }) {
+  async look({ source, engine }) {
     const settings = await source.many(Setting, settingsNamed(NAMES));
-    const found = judgeSourceSettings(settings);
+    const found = judgeSourceSettings(settings, engine.outputPlugin);
     const value = new Map(settings.map((setting) => [setting.name, setting.value]));
     return NAMES.filter((name) => value.has(name)).map((name) => ({
       id: name,
@@ -22,7 +22,7 @@ export const sourceSettings: Concern = {
 };
 
 /** A setting that is not in `settings` is not known to that server, so it cannot be in the way. */
-export function judgeSourceSettings(settings: readonly Setting[]): CheckFinding[] {
+export function judgeSourceSettings(settings: readonly Setting[], plugin: string): CheckFinding[] {
   const value = new Map(settings.map((setting) => [setting.name, setting.value]));
   const found: CheckFinding[] = [];
   const walLevel = value.get('wal_level');
@@ -37,14 +37,14 @@ export function judgeSourceSettings(settings: readonly Setting[]): CheckFinding[
     });
   }
   const plugins = value.get('output_plugin_libraries');
-  if (plugins !== undefined && !listed(plugins).includes('pgoutput')) {
-    const wanted = ['pgoutput', ...listed(plugins)].map((name) => `'${name.replaceAll("'", "''")}'`);
+  if (plugins !== undefined && !listed(plugins).includes(plugin)) {
+    const wanted = [...listed(plugins), plugin].map((name) => `'${name.replaceAll("'", "''")}'`);
     found.push({
       code: 'output-plugin',
       severity: 'block',
       side: 'source',
       object: 'output_plugin_libraries',
-      message: `output_plugin_libraries of the source is "${plugins}" and lacks pgoutput: no slot can be made.`,
+      message: `output_plugin_libraries of the source is "${plugins}" and lacks ${plugin}: no slot can be made.`,
       remedy: `On the source: ALTER SYSTEM SET output_plugin_libraries = ${wanted.join(', ')}; SELECT pg_reload_conf(); (no restart)`,
     });
   }
