@@ -2,7 +2,9 @@ import type { Command } from 'commander';
 import { action, command } from './command.ts';
 import type { CommandText } from './command.ts';
 import { startRun } from './start-run.ts';
-import type { StartRequest } from './start-run.ts';
+import type { SelectedForRun, StartRequest } from './start-run.ts';
+import type { Terminal } from './render/terminal.ts';
+import type { Servers } from './servers.ts';
 
 interface StartOptions {
   readonly detach?: boolean;
@@ -19,6 +21,8 @@ interface RunCommand<O extends object> extends CommandText {
   readonly confirm?: (databases: string, options: O) => string | undefined;
   /** What is shown before it begins, and asked then. */
   readonly preview?: StartRequest['preview'];
+  /** How databases are selected, where it is not by meeting both servers; gets the command's own words. */
+  readonly select?: (servers: Servers, terminal: Terminal, word: string | undefined) => Promise<SelectedForRun>;
   /** The workflow has an approval in the middle, which --yes gives. */
   readonly approves?: boolean;
 }
@@ -30,13 +34,15 @@ export function runCommand<O extends object = {}>(definition: RunCommand<O>): Co
   if (definition.approves) made.option('-y, --yes', 'approve by itself');
   definition.options?.(made);
   return made.action(
-    action<O & StartOptions>(async (invocation) => {
-      const { options } = invocation;
+    action<O & StartOptions>(async (invocation, word) => {
+      const { options, terminal } = invocation;
+      const { select } = definition;
       return startRun(invocation, {
         workflow: definition.workflow?.(options) ?? definition.name,
         options: definition.runOptions?.(options) ?? {},
         question: definition.confirm && ((databases) => definition.confirm?.(databases, options)),
         preview: definition.preview,
+        select: select && ((servers) => select(servers, terminal, word)),
         detach: options.detach === true,
         yes: options.yes === true,
       });

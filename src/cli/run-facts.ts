@@ -1,4 +1,6 @@
+import * as z from 'zod';
 import type { Finding } from '../engine/finding.ts';
+import { Point } from '../engine/point.ts';
 import { ExitCode } from '../errors.ts';
 import type { RunView, StageView, StepError, StepView } from '../queue/types.ts';
 
@@ -87,6 +89,48 @@ export function problemsOf(view: RunView): Problem[] {
 export const findingsOf = (view: RunView): readonly Finding[] =>
   view.summary?.findings ?? stepsOf(view).flatMap((step) => step.findings);
 
+/** A point of a check with what was found there. */
+export interface CheckedPoint {
+  readonly point: Point;
+  readonly findings: readonly Finding[];
+  readonly state: 'OK' | 'KO' | 'note';
+}
+
+const Observed = z.object({ points: z.array(Point) });
+const NOT_ASKED = z.object({ proven: z.literal('not-asked') });
+
+/** Every point that a check has looked at, in the order in which it did. A step that tells no points is one itself. */
+export const checkedPointsOf = (view: RunView): CheckedPoint[] =>
+  stepsOf(view)
+    .filter((step) => step.state === 'completed' && !NOT_ASKED.safeParse(step.output).success)
+    .flatMap((step) => {
+      const observed = Observed.safeParse(step.output);
+      const points: readonly Point[] = observed.success ? observed.data.points : [pointOf(step)];
+      return points.map((point) => {
+        const findings = step.findings.filter((finding) => !observed.success || finding.point === point.id);
+        return { point, findings, state: stateOf(findings) };
+      });
+    });
+
+const pointOf = ({ key, title, database, findings }: StepView): Point => ({
+  id: key,
+  title,
+  side: 'here',
+  ...(database === undefined ? {} : { database }),
+  ok: findings.length === 0,
+  findings: [...new Set(findings.map(({ code }) => code))],
+});
+
+function stateOf(findings: readonly Finding[]): CheckedPoint['state'] {
+  if (findings.length === 0) return 'OK';
+  return findings.some(({ severity }) => severity === 'block') ? 'KO' : 'note';
+}
+
+function exitCodeOfCheck(findings: readonly Finding[]): ExitCode {
+  if (findings.some(({ code }) => code === 'server-unreachable')) return ExitCode.unreachable;
+  return findings.some(({ severity }) => severity === 'block') ? ExitCode.findings : ExitCode.ok;
+}
+
 export interface Outage {
   readonly database: string;
   readonly milliseconds: number;
@@ -158,9 +202,7 @@ export function exitCodeOf(view: RunView): ExitCode {
       return codes.size === 1 && code !== undefined && code !== ExitCode.ok ? code : ExitCode.failed;
     }
     case 'completed':
-      return view.workflow === 'check' && findingsOf(view).some((finding) => finding.severity === 'block')
-        ? ExitCode.findings
-        : ExitCode.ok;
+      return view.workflow === 'check' ? exitCodeOfCheck(findingsOf(view)) : ExitCode.ok;
     case 'running':
       return ExitCode.ok;
     default:

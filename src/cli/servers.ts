@@ -3,7 +3,9 @@ import { closeClusters, openClusters } from '../runtime/clusters.ts';
 import type { Clusters } from '../runtime/context.ts';
 import { selectDatabases } from '../runtime/databases.ts';
 import type { Selection } from '../runtime/databases.ts';
-import { meetServers } from '../runtime/preflight-servers.ts';
+import { meetServers, serversAway } from '../runtime/preflight-servers.ts';
+import type { PgconvoyError } from '../errors.ts';
+import type { Side } from '../postgres/cluster.ts';
 import type { Globals, Invocation } from './command.ts';
 import { openConfig } from './config-password.ts';
 import type { Terminal } from './render/terminal.ts';
@@ -48,12 +50,27 @@ export class Servers implements AsyncDisposable {
   async select(): Promise<Selection> {
     const { warnings } = await meetServers(this.clusters, this.#signal);
     for (const warning of warnings) this.#terminal.note(`! ${warning}`);
+    return this.#selection();
+  }
+
+  async #selection(): Promise<Selection> {
     const source = this.clusters.source.bind({ applicationName: 'pgconvoy/select', signal: this.#signal });
     try {
       return await selectDatabases(source, this.clusters.settings.databases);
     } finally {
       await source.close();
     }
+  }
+
+  /**
+   * Which of these servers are away, and which databases take part, as far as the source is there to be asked.
+   * @throws ConfigError
+   */
+  async selectForCheck(
+    sides: readonly Side[],
+  ): Promise<{ readonly selection: Selection; readonly away: ReadonlyMap<Side, PgconvoyError> }> {
+    const away = await serversAway(this.clusters, sides, this.#signal);
+    return { selection: away.has('source') ? { selected: [], reported: [] } : await this.#selection(), away };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

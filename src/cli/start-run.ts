@@ -1,6 +1,7 @@
 import { ConfigError, ExitCode } from '../errors.ts';
 import { enqueueRun } from '../queue/runs.ts';
 import type { SelectedDatabase } from '../engine/plan.ts';
+import type { Selection } from '../runtime/databases.ts';
 import type { Invocation } from './command.ts';
 import { followRun } from './follow.ts';
 import { leftOutLines } from './render/plan.ts';
@@ -30,8 +31,15 @@ export interface StartRequest {
   /** What to ask before anything is started; undefined where nothing needs to be asked. */
   readonly question: ((databases: string) => string | undefined) | undefined;
   readonly preview: ((servers: Servers, databases: readonly SelectedDatabase[]) => Promise<Preview>) | undefined;
+  /** How databases are selected, where it is not by meeting both servers. It may add options, and select none. */
+  readonly select?: ((servers: Servers) => Promise<SelectedForRun>) | undefined;
   readonly detach: boolean;
   readonly yes: boolean;
+}
+
+export interface SelectedForRun {
+  readonly selection: Selection;
+  readonly options: Readonly<Record<string, boolean>>;
 }
 
 /** Meets the servers, selects databases, puts the run into the queue, and follows it unless it shall be left alone. */
@@ -45,8 +53,9 @@ export async function startRun(invocation: Invocation, request: StartRequest): P
     });
   }
   await using session = await openSession(invocation, { works: true });
-  const { selected, reported } = await session.servers.select();
-  if (selected.length === 0) {
+  const chosen = await request.select?.(session.servers);
+  const { selected, reported } = chosen?.selection ?? (await session.servers.select());
+  if (selected.length === 0 && !chosen) {
     throw new ConfigError(`no database takes part: ${leftOutLines(reported, 3).join('; ')}`, {
       hint: 'See pgconvoy plan; correct databases.include and databases.exclude, or --databases and --exclude.',
     });
@@ -60,7 +69,7 @@ export async function startRun(invocation: Invocation, request: StartRequest): P
   const run = await enqueueRun(session.queues, {
     workflow,
     databases: selected,
-    options: request.options,
+    options: { ...request.options, ...chosen?.options },
     by: whoAmI(),
     version,
     budgets: session.loaded.config.budgets,

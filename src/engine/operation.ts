@@ -74,7 +74,7 @@ export interface Operation<I extends z.ZodType = z.ZodType, O extends z.ZodType 
    */
   readonly queue?: 'operation' | 'copy' | 'cutover';
   /** Of an operation without `apply` that changes something while it looks, and puts it back: its `check` too holds the lock. */
-  readonly exclusive?: boolean;
+  readonly exclusive?: (context: OperationContext<z.output<I>>) => boolean;
   readonly input: I;
   readonly output: O;
   /** Looks, changes nothing. */

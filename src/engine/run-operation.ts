@@ -62,7 +62,7 @@ async function preflight(
   hooks: RunHooks,
 ): Promise<OperationResult> {
   const look = () => operation.check(context);
-  const verdict = await (operation.exclusive && hooks.locked ? hooks.locked(look) : look());
+  const verdict = await (operation.exclusive?.(context) && hooks.locked ? hooks.locked(look) : look());
   const found: readonly Finding[] = verdict.holds ? [] : verdict.missing;
   const findings = acceptFindings(found, context.settings.accept);
   await hooks.onFindings?.(findings);

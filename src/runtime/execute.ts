@@ -43,7 +43,7 @@ async function executeStep(
   // A lost lock stops the step as a cancel does, but the step is tried again.
   const lockLost = new AbortController();
   const signal = AbortSignal.any([execution.signal, lockLost.signal]);
-  const engine = await engineOf(clusters, signal);
+  const engine = await engineOf(clusters, signal, run.options);
   const { context, close } = openContext(clusters, {
     engine,
     applicationName: `pgconvoy/${run.id}/${step.key}`,

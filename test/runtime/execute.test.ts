@@ -66,7 +66,7 @@ describe('createExecutor', () => {
       name: 'looking',
       title: 'nothing',
       scope: 'database',
-      exclusive: true,
+      exclusive: () => true,
       input: z.object({}),
       output: z.object({}),
       async check({ target }) {

@@ -1,6 +1,6 @@
 import type { ExitCode } from '../../errors.ts';
 import type { RunView } from '../../queue/types.ts';
-import { findingsOf, outagesOf, stepsOf } from '../run-facts.ts';
+import { checkedPointsOf, findingsOf, outagesOf, stepsOf } from '../run-facts.ts';
 
 /** A run as JSON: how it ended, what stands in its way, what was found, and all of it. Keys are only ever added. */
 export function runDocument(
@@ -21,6 +21,9 @@ export function runDocument(
         message: step.error?.message ?? null,
         hint: step.error?.hint ?? null,
       })),
+    ...(view.workflow === 'check'
+      ? { points: checkedPointsOf(view).map(({ point, state }) => ({ ...point, state })) }
+      : {}),
     findings: findingsOf(view),
     outages: outagesOf(view),
     run: view,

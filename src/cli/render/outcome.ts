@@ -1,6 +1,7 @@
 import type { RunView } from '../../queue/types.ts';
-import { findingsOf, outagesOf, problemsOf, stepsOf } from '../run-facts.ts';
+import { checkedPointsOf, findingsOf, outagesOf, problemsOf, stepsOf } from '../run-facts.ts';
 import { findingsSummary, renderFindings } from './findings.ts';
+import { renderPoints } from './points.ts';
 import { remedyLines, renderProblems } from './problems.ts';
 import type { Style } from './style.ts';
 import { duration, plural, visible, visibleLines } from './text.ts';
@@ -12,6 +13,7 @@ export function renderOutcome(view: RunView, style: Style, width: number, now: n
       return completed(view, style, width);
     case 'failed-steps':
       return [
+        ...(view.workflow === 'check' ? [renderPoints(checkedPointsOf(view), style, width), ''] : []),
         ...renderProblems(problemsOf(view), style, { run: view.id, now, width }),
         ...blockingFindings(view, style, width),
         '',
@@ -51,7 +53,7 @@ function completed(view: RunView, style: Style, width: number): string {
   const unchanged = view.summary?.unchanged ?? steps.length - changed;
   const took = duration((view.finishedAt ?? view.createdAt) - (view.startedAt ?? view.createdAt));
   if (view.workflow === 'check') {
-    return `${renderFindings(findings, style, width)}\n${style.dim(`${plural(view.databases.length, 'database')} checked in ${took}`)}`;
+    return `${renderPoints(checkedPointsOf(view), style, width)}\n${style.dim(`${plural(view.databases.length, 'database')} checked in ${took}`)}`;
   }
   const warnings = findings.length === 0 ? [] : [`${findingsSummary(findings)}: pgconvoy check shows them`];
   const what =

@@ -67,8 +67,12 @@ export function isWanted({ side, asks }: Concern, options: OperationContext['run
   if (options['sourceOnly'] && side === 'target') return false;
   if (options['targetOnly'] && side === 'source') return false;
   const servers = asks ?? (side === 'here' ? [] : [side]);
-  return !servers.some((server) => options[`${server}Away`]);
+  return servers.every((server) => isAsked(server, options));
 }
+
+/** Whether a server is there and may be asked: `check source` leaves the target alone. */
+export const isAsked = (server: Side, options: OperationContext['run']['options']): boolean =>
+  !options[`${server}Away`] && !(server === 'target' && options['sourceOnly']);
 
 async function pointsOf(context: OperationContext, concern: Concern, database?: string): Promise<CheckPoint[]> {
   const alone = (findings: readonly CheckFinding[]): CheckPoint => ({

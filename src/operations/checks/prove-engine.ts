@@ -23,7 +23,7 @@ export const proveEngine = defineOperation({
   name: 'prove-engine',
   title: 'The engine carries a scratch database from the source to the target',
   scope: 'cluster',
-  exclusive: true,
+  exclusive: ({ run }) => !run.options['noCanary'],
   input: z.strictObject({
     /** Notes the proof in the ledger, and takes one of the last hour as good. Else nothing of it stays. */
     remember: z.boolean().default(false),

@@ -73,18 +73,32 @@ describe('what a run came to', () => {
     );
   });
 
-  test('a check shows its findings and ends with 3 only when one blocks', () => {
-    const withOne = (severity: Finding['severity']) =>
-      run({
+  test('a check shows its points and ends with 3 only when one blocks, with 4 when a server is away', () => {
+    const withOne = (severity: Finding['severity'], code = 'x') => {
+      const found = { ...finding(severity), code, point: 'wal_level' };
+      const holding = { id: 'roles', title: 'roles', side: 'target', ok: true, findings: [] };
+      const points = [holding, { ...holding, id: 'wal_level', title: 'wal_level', side: 'source', ok: false }];
+      const looked = { state: 'completed', output: { points }, findings: [found] } as const;
+      return run({
         workflow: 'check',
         state: 'completed',
-        stages: done(false),
+        stages: [
+          stage(0, { kind: 'cluster', state: 'completed', steps: lane(undefined, { 'check-clusters': looked }) }),
+          stage(1, { kind: 'cluster', state: 'completed', steps: lane(undefined, { 'prove-engine': 'completed' }) }),
+        ],
         finishedAt: NOW,
-        summary: summary(0, 2, [finding(severity)]),
+        summary: summary(0, 2, [found]),
       });
+    };
     expect(outcome(withOne('block'))).toMatchSnapshot();
     expect(exitCodeOf(withOne('block'))).toBe(3);
     expect(exitCodeOf(withOne('warning'))).toBe(0);
+    expect(exitCodeOf(withOne('block', 'server-unreachable'))).toBe(4);
+    expect(runDocument(withOne('warning'), 0)['points']).toMatchObject([
+      { id: 'roles', state: 'OK' },
+      { id: 'wal_level', state: 'note' },
+      { id: 'prove-engine', side: 'here', state: 'OK' },
+    ]);
   });
 
   test('failed steps: each with cause and remedy, and how many others went on', () => {

@@ -1,3 +1,4 @@
+import { isAsked } from '../concern.ts';
 import type { Concern } from '../concern.ts';
 import type { CheckFinding } from '../findings.ts';
 import { ConfigError } from '../../../errors.ts';
@@ -7,9 +8,9 @@ import type { ProgramVersion } from '../../../postgres/programs.ts';
 export const clientTools: Concern = {
   name: 'client tools',
   side: 'here',
-  asks: ['source', 'target'],
-  async look({ programs, sourceCluster, targetCluster }) {
-    const [source, target] = [await sourceCluster.facts(), await targetCluster.facts()];
+  async look({ programs, sourceCluster, targetCluster, run: { options } }) {
+    const source = isAsked('source', options) ? (await sourceCluster.facts()).major : undefined;
+    const target = isAsked('target', options) ? (await targetCluster.facts()).major : undefined;
     try {
       const tools = await programs.version();
       return [
@@ -17,7 +18,7 @@ export const clientTools: Concern = {
           id: 'client-tools',
           title: 'client tools',
           detail: `pg_dump ${tools.version} in ${tools.bin}`,
-          findings: judgeClientTools(tools, source.major, target.major),
+          findings: judgeClientTools(tools, source, target),
         },
       ];
     } catch (error) {
@@ -27,7 +28,8 @@ export const clientTools: Concern = {
   },
 };
 
-export function judgeClientTools(tools: ProgramVersion, source: number, target: number): CheckFinding[] {
+/** A server that was not asked is of any version. */
+export function judgeClientTools(tools: ProgramVersion, source = 0, target = tools.major): CheckFinding[] {
   const tooOld = tools.major < source;
   if (tools.major === target && !tooOld) return [];
   return [

@@ -12,6 +12,7 @@ import { libpqSslMode } from '../../../postgres/programs.ts';
 import { inSecrecy } from '../../../postgres/secrecy.ts';
 import { id, lit, sql } from '../../../postgres/sql.ts';
 import { offers } from '../../../postgres/versions.ts';
+import { isAsked } from '../concern.ts';
 import type { Concern } from '../concern.ts';
 import type { CheckFinding } from '../findings.ts';
 
@@ -65,7 +66,7 @@ async function whoCalls(context: OperationContext): Promise<Pick<Caller, 'addres
   const { host } = whereTo(context);
   const { options } = context.run;
   const target = context.targetCluster.cluster.address.host;
-  if (options['sourceOnly'] || options['targetAway']) return callerOf(undefined, host, await resolved(target));
+  if (!isAsked('target', options)) return callerOf(undefined, host, await resolved(target));
   const { address } = await context.target.one(Session, session());
   return callerOf(await answerOf(context), host, address === null ? await resolved(target) : [address]);
 }

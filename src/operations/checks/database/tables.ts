@@ -20,6 +20,7 @@ import type { ReplicationEngine } from '../../../replication/engine.ts';
 import { keyRules, remedyFor } from '../../tables/identity-remedy.ts';
 import { identitiesOf } from '../../tables/identity.ts';
 import type { TableToIdentify } from '../../tables/identity.ts';
+import { isAsked } from '../concern.ts';
 import type { Concern } from '../concern.ts';
 import type { CheckFinding } from '../findings.ts';
 
@@ -164,9 +165,15 @@ export const tableStates: Concern = {
   },
 };
 
-async function removedFeatures({ source, sourceCluster, targetCluster }: OperationContext): Promise<CheckFinding[]> {
-  const [here, there] = [await sourceCluster.facts(), await targetCluster.facts()];
-  if (offers(here.major, 'noOids') || !offers(there.major, 'noOids')) return [];
+async function removedFeatures({
+  source,
+  sourceCluster,
+  targetCluster,
+  run,
+}: OperationContext): Promise<CheckFinding[]> {
+  if (offers((await sourceCluster.facts()).major, 'noOids')) return [];
+  // A target that is not asked is taken for a new one.
+  if (isAsked('target', run.options) && !offers((await targetCluster.facts()).major, 'noOids')) return [];
   return [
     ...judgeOids(source.name, await source.many(Named, tablesWithOids())),
     ...judgeRemovedTypes(source.name, await source.many(TypedColumn, columnsOfRemovedTypes())),
