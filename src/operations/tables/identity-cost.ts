@@ -66,7 +66,7 @@ const COSTS: Readonly<Record<ChoiceKind, (major: number) => string>> = {
   'surrogate-key': () =>
     `The table is rewritten, with its indexes, under an exclusive lock: nobody can read or write it meanwhile. ${KEY_COLUMN}`,
   'surrogate-key in batches': (major) =>
-    `No rewrite: three exclusive locks for a moment each; between them the rows get their numbers 8 MB at a time in short transactions, and the index is built beside the traffic. The table is written once more: until the next vacuum it may take twice its size on disk.${offers(major, 'notNullByCheck') ? '' : ' On this source (before 12) the last of the locks lasts as long as reading the table once.'} ${KEY_COLUMN}`,
+    `No rewrite: three exclusive locks for a moment each; between them the rows get their numbers 2 MB at a time in short transactions, and the index is built beside the traffic. The table is written once more: until the next vacuum it may take twice its size on disk.${offers(major, 'notNullByCheck') ? '' : ' On this source (before 12) the last of the locks lasts as long as reading the table once.'} ${KEY_COLUMN}`,
   skip: () => 'Nothing is done. Until you have given it a key, check goes on naming it, and setup stops there.',
   nothing: () => 'Nothing is done before you decide.',
 };

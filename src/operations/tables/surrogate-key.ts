@@ -28,8 +28,8 @@ import { eachTable, nameOf } from './each-table.ts';
 
 const KIND = 'surrogate-key';
 
-/** 8 MB: some tenths of a second of row locks. */
-export const BATCH_PAGES = 1_024;
+/** 2 MB: the rows of a batch are locked for some hundredths of a second. */
+export const BATCH_PAGES = 256;
 /** Rows filled by one statement where they are few and far between. */
 const ROWS_AT_ONCE = 10_000;
 
@@ -123,7 +123,7 @@ async function addInBatches(context: OperationContext, table: UserTable, batchPa
       state = await stateOf(session, table);
     }
     if (state.index !== 'valid') {
-      await fillAll(work, state.pages, batchPages);
+      await fillAll(work, state, batchPages);
       await buildIndex(work, state.index === 'invalid');
     }
     if (state.notNull) return;
@@ -161,13 +161,17 @@ async function locked(
   });
 }
 
-async function fillAll({ context, session, table, major }: Work, pages: number, batchPages: number): Promise<void> {
+async function fillAll(
+  { context, session, table, major }: Work,
+  { pages, itemsPerPage }: SurrogateState,
+  batchPages: number,
+): Promise<void> {
   const { signal, progress } = context;
   const pageBytes = pages === 0 ? 0 : table.bytes / pages;
   let rows = 0;
-  for (let page = 0; page < pages; page += batchPages) {
+  for (let from = 0; from < pages;) {
     signal.throwIfAborted();
-    const done = page * pageBytes;
+    const done = from * pageBytes;
     progress({
       done,
       total: pages * pageBytes,
@@ -175,7 +179,9 @@ async function fillAll({ context, session, table, major }: Work, pages: number, 
       rows,
       note: `filling the key column of ${nameOf(table)}`,
     });
-    rows += await session.run(fillPages(table, major, page, Math.min(page + batchPages, pages)));
+    const { statement, to } = fillPages(table, major, { from, most: batchPages, itemsPerPage });
+    rows += await session.run(statement);
+    from = to;
   }
 }
 

@@ -60,6 +60,8 @@ export const SurrogateState = z.object({
   /** The constraint that spares SET NOT NULL its reading of the table. */
   check: z.enum(['none', 'not validated', 'validated']),
   pages: z.number(),
+  /** More rows than this never fit into a page: a line pointer and the smallest row are 28 bytes. */
+  itemsPerPage: z.number(),
 });
 export type SurrogateState = z.output<typeof SurrogateState>;
 
@@ -70,7 +72,8 @@ export const surrogateState = (oid: number): Sql => sql`
          exists (select from pg_index p where p.indrelid = c.oid and p.indisprimary) as "hasPrimaryKey",
          case when i.indisvalid then 'valid' when i.indexrelid is not null then 'invalid' else 'none' end as index,
          case when k.convalidated then 'validated' when k.oid is not null then 'not validated' else 'none' end as check,
-         (pg_relation_size(c.oid) / current_setting('block_size')::int)::float8 as pages
+         (pg_relation_size(c.oid) / current_setting('block_size')::int)::float8 as pages,
+         current_setting('block_size')::int / 28 as "itemsPerPage"
     from pg_class c
     left join pg_attribute a on a.attrelid = c.oid and ${isOurs()}
     left join pg_class ic on ic.relnamespace = c.relnamespace and ic.relname = ${lit(surrogateIndexName(oid))}
@@ -127,31 +130,37 @@ const markAsOurs = (table: Place): Sql[] => [
   sql`comment on column ${id(table.schema, table.name, SURROGATE_COLUMN)} is ${lit(COMMENT)}`,
 ];
 
-/** Heap tuples that a page can hold, beside its header: the line pointer and the smallest tuple are 28 bytes. */
-const SMALLEST_TUPLE = 28;
+/** Pages filled by one statement where each of their rows has to be named. */
+const MOST_NAMED_PAGES = 128;
 
 /**
- * Fills the rows of these pages that are empty still. Rows that somebody else has locked are left for later, so nobody waits for us
- * and we for nobody.
+ * Fills the rows of these pages that are empty still, of at most so many of them; `to` says how far. Rows that somebody else has locked
+ * are left for later, so nobody waits for us and we for nobody.
  * @see https://www.postgresql.org/docs/current/sql-select.html#SQL-FOR-UPDATE-SHARE
  */
-export const fillPages = (table: Place, major: number, from: number, to: number): Sql => {
-  const [first, last] = [trusted(String(from)), trusted(String(to))];
-  // Before 14 a range of ctid reads the whole table; each of them by itself does not.
-  const inPages = offers(major, 'tidRangeScan')
-    ? fragment`ctid >= '(${first},0)' and ctid < '(${last},0)'`
-    : fragment`ctid = any (array(
-        select format('(%s,%s)', page, item)::tid
-          from generate_series(${first}, ${last} - 1) as page,
-               generate_series(1, current_setting('block_size')::int / ${trusted(String(SMALLEST_TUPLE))}) as item))`;
-  return fill(table, major, fragment`${inPages} and ${column} is null`);
-};
+export function fillPages(
+  table: Place,
+  major: number,
+  { from, most, itemsPerPage }: { readonly from: number; readonly most: number; readonly itemsPerPage: number },
+): { readonly statement: Sql; readonly to: number } {
+  if (offers(major, 'tidRangeScan')) {
+    const to = from + most;
+    const [first, last] = [trusted(`'(${from},0)'`), trusted(`'(${to},0)'`)];
+    return { statement: fill(table, major, sql`ctid >= ${first} and ctid < ${last} and ${column} is null`), to };
+  }
+  // A range would read the whole table. A subquery that makes the places would be run again for each row that is changed meanwhile.
+  const to = from + Math.min(most, MOST_NAMED_PAGES);
+  const places: string[] = [];
+  for (let page = from; page < to; page++)
+    for (let item = 1; item <= itemsPerPage; item++) places.push(`(${page},${item})`);
+  return { statement: fill(table, major, sql`ctid = any (${places}::tid[]) and ${column} is null`), to };
+}
 
 /** Fills at most so many rows that are empty still; found by the index. */
 export const fillRest = (table: Place, major: number, most: number): Sql =>
-  fill(table, major, fragment`${column} is null limit ${trusted(String(most))}`);
+  fill(table, major, sql`${column} is null limit ${trusted(String(most))}`);
 
-const fill = (table: Place, major: number, rows: Fragment): Sql => sql`
+const fill = (table: Place, major: number, rows: Sql): Sql => sql`
   update ${only(table)} set ${column} = default
    where ctid = any (array(select ctid from ${only(table)} where ${rows}
                               for update ${trusted(offers(major, 'skipLocked') ? 'skip locked' : 'nowait')}))`;

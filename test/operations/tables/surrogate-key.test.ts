@@ -278,16 +278,51 @@ test('tables that cannot have one are refused with the reason, after all others 
   ]);
 });
 
-test('before 14, where a range of ctid reads the whole table', async () => {
-  await using old = await TestPair.open({
-    source: 10,
+/** An application that updates and inserts all the time, until it is told to stop; then how many rows it has inserted. */
+async function application(source: pg.ClientConfig, database: string): Promise<() => Promise<number>> {
+  const client = new pg.Client({ ...source, database });
+  await client.connect();
+  const stopping = new AbortController();
+  let inserted = 0;
+  const work = async () => {
+    for (let n = 1; !stopping.signal.aborted; n = (n * 7 + 1) % 3000) {
+      await client.query('update documents set body = body where id = $1', [n]);
+      await client.query("insert into documents (body) values ('{}')");
+      inserted += 1;
+    }
+  };
+  const working = work();
+  return async () => {
+    stopping.abort();
+    await working.finally(() => client.end());
+    return inserted;
+  };
+}
+
+// Before 14 a range of ctid reads the whole table, and what is done instead must not be done again for each row that changes meanwhile.
+test.each([15, 10] as const)('while an application writes: %s', async (major) => {
+  await using own = await TestPair.open({
+    source: major,
     settings: { fix: { tables: [{ table: 'public.documents', choice: 'surrogate-key' }] } },
   });
-  const database = await old.database('old', MANY);
+  const database = await own.database(
+    'written',
+    `create table documents (id int, body json);
+     insert into documents select n, json_build_object('text', repeat('x', 400)) from generate_series(1, 3000) n;
+     create index on documents (id)`,
+  );
+  const stop = await application(own.source, database);
   const input = setReplicaIdentity.input.parse({ ...IN_BATCHES, batchPages: 7 });
-  const { output } = await runOperation(setReplicaIdentity, old.context(database, { input }));
+  let inserted = 0;
+  const { output } = await runOperation(setReplicaIdentity, own.context(database, { input })).finally(async () => {
+    inserted = await stop();
+  });
   expect(output).toMatchObject({ surrogateKeys: 1 });
-  const [row] = await old.query('source', database, 'select count(distinct __pgconvoy_id)::int as ids from documents');
-  expect(row).toEqual({ ids: 3000 });
-  expect(await setReplicaIdentity.undo?.(old.context(database))).toBe(true);
+  const [row] = await own.query(
+    'source',
+    database,
+    'select count(*)::int as rows, count(distinct __pgconvoy_id)::int as ids from documents',
+  );
+  expect(row).toEqual({ rows: 3000 + inserted, ids: 3000 + inserted });
+  expect(await setReplicaIdentity.undo?.(own.context(database))).toBe(true);
 });
