@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { definePreflight, holds, lacks } from '../../engine/operation.ts';
+import type { EngineName } from '../../replication/engine.ts';
 import { Point } from '../../engine/point.ts';
 import { lookAtAll } from './concern.ts';
 import type { Concern } from './concern.ts';
@@ -7,14 +8,22 @@ import { code, publications } from './database/code.ts';
 import { extensionData, extensions } from './database/extensions.ts';
 import { locale } from './database/locale.ts';
 import { databaseSettings, reservedSchema } from './database/names.ts';
+import { foreignNode, pglogicalLimits } from './database/pglogical.ts';
 import { replicaIdentity, tableStates, uncarriedRows } from './database/tables.ts';
 import { targetDatabase } from './database/target-database.ts';
 
-const concerns: readonly Concern[] = [
+/** What an engine cannot carry, beside what none can. */
+const ENGINES: Readonly<Record<EngineName, readonly Concern[]>> = {
+  native: [],
+  pglogical: [pglogicalLimits, foreignNode],
+};
+
+const concernsFor = (engine: EngineName): readonly Concern[] => [
   targetDatabase,
   locale,
   extensions,
   replicaIdentity,
+  ...ENGINES[engine],
   tableStates,
   uncarriedRows,
   extensionData,
@@ -33,7 +42,7 @@ export const checkDatabase = definePreflight({
   output: z.strictObject({ points: z.array(Point) }),
 
   async check(context) {
-    const { points, findings } = await lookAtAll(context, concerns, context.source.name);
+    const { points, findings } = await lookAtAll(context, concernsFor(context.engine.name), context.source.name);
     const output = { points: [...points] };
     return findings.length > 0 ? lacks(findings, output) : holds(output);
   },

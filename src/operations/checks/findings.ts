@@ -254,6 +254,27 @@ export const FINDINGS = [
     remedy: 'Add a primary key, or a unique index on NOT NULL columns, if the table is often updated.',
   },
   {
+    code: 'generated-column',
+    meaning: "A table has generated columns: pglogical's worker would crash the whole target server at its first row.",
+    remedy: 'Set engine: native, which carries them; or drop the column, or leave the database out.',
+  },
+  {
+    code: 'deferrable-key',
+    meaning: 'A unique constraint or primary key is deferrable: pglogical stops at the first row of such a table.',
+    remedy: 'Set engine: native; or make the constraint NOT DEFERRABLE on the source.',
+  },
+  {
+    code: 'truncate-with-foreign-keys',
+    meaning:
+      'pglogical carries a TRUNCATE table by table, which the target refuses where foreign keys lead to the table.',
+    remedy: 'Use DELETE instead of TRUNCATE on such tables until the switch.',
+  },
+  {
+    code: 'pglogical-node',
+    meaning: 'The database is a pglogical node of somebody else already. It is used as it is and left untouched.',
+    remedy: 'Nothing to do; the subscriptions of others stay behind, as slots do.',
+  },
+  {
     code: 'unlogged-table',
     meaning: 'The rows of an unlogged table are not carried.',
     remedy: 'ALTER TABLE … SET LOGGED before the upgrade, or fill it anew on the target.',
@@ -319,6 +340,14 @@ export const FINDINGS = [
     code: 'source-publication',
     meaning: 'The database has publications of others; they are not moved.',
     remedy: 'Make them on the target after the switch, and subscribe anew.',
+  },
+  // While rows stream
+  {
+    code: 'schema-drift',
+    meaning:
+      'Somebody has changed tables, functions or other objects on one side alone since the schema was copied: replication carries rows only.',
+    remedy:
+      '`pgconvoy resync`, and the lines that the finding names; `pgconvoy ddl` changes both sides. To accept it in one database alone: `schema-drift:NAME`.',
   },
 ] as const satisfies readonly { readonly code: string; readonly meaning: string; readonly remedy: string }[];
 

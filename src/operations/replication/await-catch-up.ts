@@ -51,6 +51,7 @@ export const awaitCatchUp = defineOperation({
     const { engine, settings, signal, progress, source, input } = context;
     const deadline = Date.now() + settings.deadlines.catchUp;
     await refuseWithoutSlot(context);
+    if (!(await engine.subscription(pairOf(context))).running) await engine.wake?.(pairOf(context));
     let pause = LOOK_FIRST_MS;
     let most = 0;
     let failing = { lagBytes: Infinity, errors: 0 };

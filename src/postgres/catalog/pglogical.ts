@@ -1,6 +1,12 @@
 import * as z from 'zod';
 import { fragment, since, sql } from '../sql.ts';
 import type { Sql } from '../sql.ts';
+import { NOT_USERS } from './schemas.ts';
+
+/** Tables of users (alias c, schema n) that hold rows which replication carries. */
+const CARRIED = fragment`c.relkind = 'r' and c.relpersistence = 'p' and n.nspname not in (${NOT_USERS})
+     and not exists (select from pg_depend d
+                      where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')`;
 
 export const Count = z.object({ count: z.number() });
 
@@ -27,3 +33,39 @@ export const pglogicalServer = (): Sql => sql`
          -- What is loaded has its settings listed.
          exists (select from pg_settings where name = 'pglogical.batch_inserts') as preloaded,
          (select setting from pg_settings where name = 'shared_preload_libraries') as libraries`;
+
+export const TableColumns = z.object({ schema: z.string(), name: z.string(), columns: z.array(z.string()) });
+export type TableColumns = z.output<typeof TableColumns>;
+
+/** Tables that carry rows and have generated columns, with their names; none before 12. */
+export const generatedColumns = (): Sql =>
+  since(
+    'generatedColumns',
+    sql`select n.nspname::text as schema, c.relname::text as name, array_agg(a.attname::text order by a.attnum) as columns
+          from pg_attribute a
+          join pg_class c on c.oid = a.attrelid
+          join pg_namespace n on n.oid = c.relnamespace
+         where a.attgenerated <> '' and not a.attisdropped and ${CARRIED}
+         group by 1, 2
+         order by 1, 2`,
+    sql`select ''::text as schema, ''::text as name, array[]::text[] as columns where false`,
+  );
+
+export const TableIndex = z.object({ schema: z.string(), name: z.string(), index: z.string() });
+export type TableIndex = z.output<typeof TableIndex>;
+
+/** Unique constraints, and primary keys, that are looked at only at the end of a transaction. */
+export const deferrableKeys = (): Sql => sql`
+  select n.nspname::text as schema, c.relname::text as name, x.relname::text as index
+    from pg_index i
+    join pg_class x on x.oid = i.indexrelid
+    join pg_class c on c.oid = i.indrelid
+    join pg_namespace n on n.oid = c.relnamespace
+   where i.indisunique and not i.indimmediate and ${CARRIED}
+   order by 1, 2, 3`;
+
+/** How many foreign keys lead from one table that carries rows to another. */
+export const foreignKeys = (): Sql => sql`
+  select count(*)::int as count
+    from pg_constraint k join pg_class c on c.oid = k.conrelid join pg_namespace n on n.oid = c.relnamespace
+   where k.contype = 'f' and k.confrelid <> k.conrelid and ${CARRIED}`;

@@ -35,11 +35,18 @@ export async function hasPglogical(database: Database): Promise<boolean> {
 const LocalNode = z.object({ name: z.string() });
 
 /** The node that this database is; it can be only one, whoever made it. */
-export const localNode = (database: Database) =>
+const localNode = (database: Database) =>
   database.maybe(
     LocalNode,
     sql`select n.node_name::text as name from pglogical.local_node l join pglogical.node n on n.node_id = l.node_id`,
   );
+
+/** The node of somebody else that this database is. */
+export async function foreignNodeOf(database: Database): Promise<string | undefined> {
+  if (!(await hasPglogical(database))) return undefined;
+  const node = await localNode(database);
+  return node?.name.startsWith('pgconvoy_') ? undefined : node?.name;
+}
 
 /**
  * The database is a node afterwards: with the extension and a node of ours, or by what is there already. The connection string
