@@ -2,6 +2,9 @@ import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { runOperation } from '../../../src/engine/run-operation.ts';
 import { createDatabase } from '../../../src/operations/databases/create-database.ts';
+import { createPublication } from '../../../src/operations/replication/create-publication.ts';
+import { createReplicationRole } from '../../../src/operations/roles/create-replication-role.ts';
+import { grantReplicationRole } from '../../../src/operations/roles/grant-replication-role.ts';
 import { copySchema } from '../../../src/operations/schema/copy-schema.ts';
 import { setReplicaIdentity } from '../../../src/operations/tables/set-replica-identity.ts';
 import { proveContract, proveKilledAndRunAgain } from '../../helpers/contract.ts';
@@ -325,4 +328,30 @@ test.each([15, 10] as const)('while an application writes: %s', async (major) =>
   );
   expect(row).toEqual({ rows: 3000 + inserted, ids: 3000 + inserted });
   expect(await setReplicaIdentity.undo?.(own.context(database))).toBe(true);
+});
+
+test('pglogical, which cannot use the whole row: an index, a key column where it is asked for, else a person decides', async () => {
+  const keys = ['public.told_full', 'public.documents'].map((table) => ({ table, choice: 'surrogate-key' }));
+  await using other = await TestPair.open({ engine: 'pglogical', settings: { fix: { tables: keys } } });
+  const database = await other.database(
+    'pglogical',
+    `create table documents (body json); insert into documents values ('1'), ('2');
+     create table told_full (a int); alter table told_full replica identity full; insert into told_full values (1);
+     create table unique_index (a int not null unique);
+     create table undecided (a int)`,
+  );
+  await expect(runOperation(setReplicaIdentity, other.context(database))).rejects.toMatchObject({
+    message: expect.stringContaining(
+      '"public"."undecided" (there is no unique index on NOT NULL columns, and the engine pglogical',
+    ),
+    hint: expect.stringContaining('table: "public.undecided", choice: surrogate-key }'),
+  });
+  await other.query('source', database, 'alter table undecided add primary key (a)');
+  const { output } = await runOperation(setReplicaIdentity, other.context(database));
+  expect(output).toEqual({ tables: 4, usingIndex: 2, full: 0, surrogateKeys: 2, skipped: 0 });
+
+  // What pglogical itself thinks of these tables.
+  await runOperation(createReplicationRole, other.context(undefined));
+  await runOperation(grantReplicationRole, other.context(database));
+  expect((await runOperation(createPublication, other.context(database))).output).toEqual({ tables: 4 });
 });
