@@ -13,6 +13,7 @@ import { clearDatabase } from '../schema/clear-database.ts';
 import { forgetSchema, schemaState } from '../schema/schema-state.ts';
 import { closeTarget, targetDefinition } from './closed-database.ts';
 import { restorePrivileges } from './database-privileges.ts';
+import { dropDatabase } from './drop-database.ts';
 import { sourceDefinition } from './source-definition.ts';
 
 type Missing =
@@ -74,7 +75,7 @@ export const createDatabase = defineOperation({
     let found = await targetDefinition(context);
     if (found && !(await targetLedger.find(ledgerKey(context)))) await adopt(context, wanted, found);
     if (found?.connectionLimit === -2) {
-      await maintenance.run(sql`drop database ${id(target.name)}`);
+      await dropDatabase(context);
       found = undefined;
     }
     if (!found) {
@@ -97,7 +98,7 @@ export const createDatabase = defineOperation({
   },
 
   async undo(context) {
-    const { targetCluster, targetLedger, target } = context;
+    const { targetLedger } = context;
     const entry = await targetLedger.find(ledgerKey(context));
     if (!entry) return false;
     // From its opening on it holds what nobody else has.
@@ -107,11 +108,7 @@ export const createDatabase = defineOperation({
     }
     const before = Before.parse(entry.before);
     if ('existed' in before) await giveBack(context, before.existed);
-    else if (await targetDefinition(context)) {
-      await endOurSessions(context);
-      await targetCluster.maintenance.run(sql`alter database ${id(target.name)} is_template false`);
-      await targetCluster.maintenance.run(sql`drop database ${id(target.name)}`);
-    }
+    else if (await targetDefinition(context)) await dropDatabase(context);
     await forgetSchema(context);
     await targetLedger.forget(ledgerKey(context));
     return true;
@@ -237,14 +234,4 @@ async function giveBack(context: OperationContext, before: DatabaseDefinition): 
     await replay(context, before.settings);
   });
   await restorePrivileges(context, before, targetCluster);
-}
-
-/** Ends what this tool itself still has open in the database: kept sessions of this process and those of other workers. */
-async function endOurSessions({ targetCluster, target }: OperationContext): Promise<void> {
-  await target.close();
-  await targetCluster.cluster.forget(target.name);
-  await targetCluster.maintenance.run(
-    sql`select pg_terminate_backend(pid) from pg_stat_activity
-         where datname = ${target.name} and application_name like 'pgconvoy/%' and pid <> pg_backend_pid()`,
-  );
 }
