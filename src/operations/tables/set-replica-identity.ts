@@ -13,7 +13,7 @@ import { eachTable, nameOf } from './each-table.ts';
 import { remedyFor } from './identity-remedy.ts';
 import { identitiesOf, LARGE_BYTES } from './identity.ts';
 import type { TableToIdentify } from './identity.ts';
-import { addSurrogateKeys, BATCH_PAGES, dropSurrogateKeys, forgetSurrogateKeys } from './surrogate-key.ts';
+import { addSurrogateKeys, BATCH_PAGES, dropSurrogateKeys, SURROGATE_KEY } from './surrogate-key.ts';
 
 const KIND = 'replica-identity';
 
@@ -80,20 +80,22 @@ export const setReplicaIdentity = defineOperation({
 
   async undo(context) {
     const { source, target, targetCluster, sourceLedger } = context;
-    const entries = await sourceLedger.entries(KIND, source.name);
-    const notes = new Map(entries.map((entry) => [entry.object, Note.parse(entry.before)]));
+    const changed = await sourceLedger.entries(KIND, source.name);
+    const keyed = await sourceLedger.entries(SURROGATE_KEY, source.name);
+    if (changed.length + keyed.length === 0) return false;
+    const notes = new Map(changed.map((entry) => [entry.object, Note.parse(entry.before)]));
     const databases = await targetCluster.maintenance.many(ListedDatabase, listedDatabases());
     // pg_dump has carried our choices over.
     const isCarried = databases.some(
       ({ name, connectable, invalid }) => name === target.name && connectable && !invalid,
     );
-    let dropped = false;
     for (const database of isCarried ? [source, target] : [source]) {
       if (notes.size > 0) await restore(context, database, notes);
-      dropped = (await dropSurrogateKeys(context, database)) || dropped;
+      if (keyed.length > 0) await dropSurrogateKeys(context, database);
     }
-    for (const { object } of entries) await sourceLedger.forget({ kind: KIND, database: source.name, object });
-    return (await forgetSurrogateKeys(context)) || dropped || entries.length > 0;
+    for (const { kind, object } of [...changed, ...keyed])
+      await sourceLedger.forget({ kind, database: source.name, object });
+    return true;
   },
 });
 

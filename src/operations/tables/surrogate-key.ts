@@ -26,7 +26,8 @@ import type { Sql } from '../../postgres/sql.ts';
 import { schemaState } from '../schema/schema-state.ts';
 import { eachTable, nameOf } from './each-table.ts';
 
-const KIND = 'surrogate-key';
+/** The kind of note that a table got a key column: undo then looks for them in its whole database, on both sides. */
+export const SURROGATE_KEY = 'surrogate-key';
 
 /** 2 MB: the rows of a batch are locked for some hundredths of a second. */
 export const BATCH_PAGES = 256;
@@ -51,7 +52,7 @@ export async function addSurrogateKeys(
   await eachTable(context, source, tables, {
     what: 'the key column',
     async act(table) {
-      await sourceLedger.record({ kind: KIND, database: source.name, object: nameOf(table) }, null);
+      await sourceLedger.record({ kind: SURROGATE_KEY, database: source.name, object: nameOf(table) }, null);
       if (table.inBatches) await addInBatches(context, table, batchPages);
       else await addByRewrite(context, table);
       log.info({ table: nameOf(table), inBatches: table.inBatches }, 'key column added');
@@ -71,8 +72,8 @@ async function refuseBehindTheCopy(context: OperationContext, [first]: readonly 
   );
 }
 
-/** Drops our key columns, wherever they are in this database; says whether there was one. */
-export async function dropSurrogateKeys(context: OperationContext, database: Database): Promise<boolean> {
+/** Drops our key columns, wherever they are in this database. */
+export async function dropSurrogateKeys(context: OperationContext, database: Database): Promise<void> {
   const tables = await database.many(SurrogateTable, surrogateTables());
   await eachTable(context, database, tables, {
     what: 'dropping the key column',
@@ -81,14 +82,6 @@ export async function dropSurrogateKeys(context: OperationContext, database: Dat
       context.log.info({ table: nameOf(table), side: database.side }, 'key column dropped');
     },
   });
-  return tables.length > 0;
-}
-
-/** Whether the ledger knows of any key column; then forgets all of them. */
-export async function forgetSurrogateKeys({ source, sourceLedger }: OperationContext): Promise<boolean> {
-  const entries = await sourceLedger.entries(KIND, source.name);
-  for (const { object } of entries) await sourceLedger.forget({ kind: KIND, database: source.name, object });
-  return entries.length > 0;
 }
 
 /** One transaction that rewrites the table under an exclusive lock. */
