@@ -9,8 +9,10 @@ import {
 } from '../postgres/catalog/replication-lag.ts';
 import type { BoundCluster, Side } from '../postgres/cluster.ts';
 import { offers } from '../postgres/versions.ts';
+import type { EngineName } from '../replication/engine.ts';
 import { OURS, subscriptionName } from '../replication/names.ts';
 import type { Clusters } from './context.ts';
+import { readPglogical } from './pglogical-status.ts';
 
 /** Connections to the target at once, for what only its databases themselves know. */
 const AT_ONCE = 8;
@@ -44,7 +46,7 @@ export interface ReplicationStatus {
 }
 
 /**
- * How far the target is, for every database with a slot or subscription of ours: two queries for all of them, and one for each that is in its
+ * How far the target is, for every database with a slot or subscription of ours: three queries for all of them, and one for each that is in its
  * copy (`inCopy`, and those whose tables are being copied right now). Never throws for a server that is away.
  */
 export async function replicationStatus(
@@ -55,15 +57,21 @@ export async function replicationStatus(
   const binding = { applicationName: 'pgconvoy/status', signal };
   const [source, target] = [clusters.source.bind(binding), clusters.target.bind(binding)];
   try {
-    const [slots, subscriptions] = await Promise.allSettled([readSlots(source), readSubscriptions(target)]);
-    const found = subscriptions.status === 'fulfilled' ? subscriptions.value : new Map<string, SubscriptionWorkers>();
-    const copying = [...found.values()].filter(({ database, copying: now }) => now > 0 || inCopy.includes(database));
+    const readingSlots = readSlots(source);
+    const [slots, subscriptions] = await Promise.allSettled([
+      readingSlots,
+      readSubscriptions(target, readingSlots, inCopy),
+    ]);
+    const found = subscriptions.status === 'fulfilled' ? subscriptions.value : NO_SUBSCRIPTIONS;
+    const copying = [...found.native.values()].filter(
+      ({ database, copying: now }) => now > 0 || inCopy.includes(database),
+    );
     const tables = await readTables(target, copying);
     const lags = slots.status === 'fulfilled' ? slots.value : new Map<string, SlotLag>();
-    const names = [...new Set([...lags.keys(), ...found.keys()])].sort();
+    const names = [...new Set([...lags.keys(), ...found.native.keys(), ...found.pglogical.keys()])].sort();
     const known = { slots: slots.status === 'fulfilled', subscriptions: subscriptions.status === 'fulfilled' };
     return {
-      databases: names.map((name) => judge(name, lags.get(name), found.get(name), tables.get(name), known)),
+      databases: names.map((name) => judge(name, lags.get(name), workersOf(found, name), tables.get(name), known)),
       unreachable: [
         ...(slots.status === 'rejected' ? [{ side: 'source' as const, message: errorText(slots.reason) }] : []),
         ...(subscriptions.status === 'rejected'
@@ -82,13 +90,37 @@ async function readSlots(source: BoundCluster): Promise<Map<string, SlotLag>> {
   return new Map(rows.filter(isOurs).map((row) => [row.database, row]));
 }
 
-async function readSubscriptions(target: BoundCluster): Promise<Map<string, SubscriptionWorkers>> {
+interface Workers extends SubscriptionWorkers {
+  readonly engine: EngineName;
+}
+
+interface Subscriptions {
+  readonly native: ReadonlyMap<string, SubscriptionWorkers>;
+  readonly pglogical: ReadonlyMap<string, SubscriptionWorkers>;
+}
+const NO_SUBSCRIPTIONS: Subscriptions = { native: new Map(), pglogical: new Map() };
+
+const workersOf = ({ native, pglogical }: Subscriptions, database: string): Workers | undefined => {
+  const workers = native.get(database) ?? pglogical.get(database);
+  return workers && { ...workers, engine: native.has(database) ? 'native' : 'pglogical' };
+};
+
+/** Of both engines: what is there counts, not what the configuration says now. */
+async function readSubscriptions(
+  target: BoundCluster,
+  readingSlots: Promise<ReadonlyMap<string, SlotLag>>,
+  inCopy: readonly string[],
+): Promise<Subscriptions> {
   const { major } = await target.facts();
   const rows = await target.maintenance.many(
     SubscriptionWorkers,
     subscriptionWorkers(OURS, offers(major, 'subscriptionStatistics')),
   );
-  return new Map(rows.filter(isOurs).map((row) => [row.database, row]));
+  const slots = await readingSlots.catch(() => new Map<string, SlotLag>());
+  return {
+    native: new Map(rows.filter(isOurs).map((row) => [row.database, row])),
+    pglogical: await readPglogical(target, slots, inCopy),
+  };
 }
 
 const isOurs = (row: { readonly name: string; readonly database: string }): boolean =>
@@ -116,7 +148,7 @@ async function readTables(
 function judge(
   database: string,
   slot: SlotLag | undefined,
-  subscription: SubscriptionWorkers | undefined,
+  subscription: Workers | undefined,
   tables: TableCounts | undefined,
   known: { readonly slots: boolean; readonly subscriptions: boolean },
 ): DatabaseReplication {
@@ -140,7 +172,7 @@ function judge(
 
 function stateOf(
   slot: SlotLag | undefined,
-  subscription: SubscriptionWorkers | undefined,
+  subscription: Workers | undefined,
   tables: TableCounts | undefined,
   known: { readonly slots: boolean; readonly subscriptions: boolean },
 ): Pick<DatabaseReplication, 'state' | 'reason'> {
@@ -163,8 +195,8 @@ function stateOf(
   return { state: unfinished > 0 ? 'copying' : 'streaming' };
 }
 
-function reasonOf({ errors }: SubscriptionWorkers): string {
+function reasonOf({ errors, engine }: Workers): string {
   return errors !== null && errors > 0
     ? `its worker on the target fails and is started again (${errors} ${errors === 1 ? 'error' : 'errors'} so far): the target's log says why`
-    : "no worker of it runs on the target: it was just started, failed (see the target's log), or max_logical_replication_workers is used up";
+    : `no worker of it runs on the target: it was just started, failed (see the target's log), or ${engine === 'native' ? 'max_logical_replication_workers' : 'max_worker_processes'} is used up`;
 }

@@ -66,7 +66,9 @@ async function nothingToCopy({ target, targetLedger, run }: OperationContext): P
   return rest.every((database) => opened.has(database));
 }
 
-async function wantedSettings({ settings, sourceCluster }: OperationContext): Promise<Record<string, string>> {
+async function wantedSettings({ settings, sourceCluster, engine }: OperationContext): Promise<Record<string, string>> {
+  // pglogical has workers of its own, which none of these concern.
+  if (engine.name === 'pglogical') return {};
   const { major } = await sourceCluster.facts();
   return {
     max_sync_workers_per_subscription: String(settings.budgets.tableWorkers),

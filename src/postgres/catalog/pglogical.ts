@@ -69,3 +69,21 @@ export const foreignKeys = (): Sql => sql`
   select count(*)::int as count
     from pg_constraint k join pg_class c on c.oid = k.conrelid join pg_namespace n on n.oid = c.relnamespace
    where k.contype = 'f' and k.confrelid <> k.conrelid and ${CARRIED}`;
+
+export const TargetDatabases = z.object({
+  database: z.string(),
+  /** A worker of pglogical applies what comes. */
+  applying: z.boolean(),
+  /** Replication origins of ours, of all databases; in the first row alone. */
+  origins: z.array(z.string()),
+});
+
+/** Every database of a target that takes connections, with what tells of subscriptions without looking into it. */
+export const targetDatabases = (): Sql => sql`
+  select d.datname::text as database,
+         exists (select from pg_stat_activity a where a.datid = d.oid and a.backend_type like 'pglogical apply %') as applying,
+         case when row_number() over () = 1
+              then array(select roname::text from pg_replication_origin where roname like 'pgconvoy\\_%')
+              else array[]::text[] end as origins
+    from pg_database d
+   where d.datallowconn and d.datconnlimit <> -2`;

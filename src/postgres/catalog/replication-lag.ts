@@ -25,6 +25,7 @@ export const confirmedLsn = since(
 export const SlotLag = z.object({
   name: z.string(),
   database: z.string(),
+  plugin: z.string(),
   /** A WAL sender reads it now. */
   active: z.boolean(),
   /** WAL that the target has not confirmed yet, bytes. */
@@ -45,7 +46,7 @@ export type SlotLag = z.output<typeof SlotLag>;
  */
 export const slotLags = (ours: string): Sql => sql`
   with now as (select case when pg_is_in_recovery() then ${lastReplayedLsn} else ${currentLsn} end as lsn)
-  select s.slot_name::text as name, s.database::text as database, s.active,
+  select s.slot_name::text as name, s.database::text as database, s.plugin::text as plugin, s.active,
          coalesce(greatest(${lsnDifference}(now.lsn, ${confirmedLsn}), 0), 0)::float8 as "lagBytes",
          ${since('replicationLag', fragment`extract(epoch from r.flush_lag)`, fragment`null`)}::float8 as "lagSeconds",
          coalesce(greatest(${lsnDifference}(now.lsn, s.restart_lsn), 0), 0)::float8 as "retainedBytes",

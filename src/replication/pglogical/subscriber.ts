@@ -68,6 +68,23 @@ async function isThere(target: Database): Promise<boolean> {
   }
 }
 
+const Unfinished = z.object({ count: z.number() });
+
+/** What a status shows of the subscription without asking the source: `unfinished` counts tables that do not stream yet, where known. */
+export async function subscriptionBrief(
+  target: Database,
+): Promise<{ readonly enabled: boolean; readonly running: boolean; readonly unfinished: number } | undefined> {
+  const row = await found(target);
+  if (!row) return undefined;
+  const { count } = await target.one(
+    Unfinished,
+    sql`select count(*)::int as count
+          from pglogical.local_sync_status y join pglogical.subscription s on s.sub_id = y.sync_subid
+         where s.sub_name = ${subscriptionName(target.name)} and y.sync_status <> 'r'`,
+  );
+  return { enabled: row.enabled, running: row.running, unfinished: count };
+}
+
 export async function subscription(pair: Pair): Promise<SubscriptionState> {
   const row = await found(pair.target);
   if (!row) return NONE;
