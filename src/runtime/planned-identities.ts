@@ -89,7 +89,7 @@ async function lookAt(
   const database = source.database(name);
   const { settings } = clusters;
   try {
-    const { tables, lacking } = await identitiesOf({ source: database, sourceCluster: source, settings, engine });
+    const { tables, lacking } = await identitiesOf({ source: database, settings, engine });
     const { major } = await source.facts();
     const names = tables.map(plainName);
     return {

@@ -58,25 +58,19 @@ export interface ChoiceFacts {
 
 /** Replica identities of one database: four queries, however many tables there are; one where nothing is missing. */
 export async function identitiesOf(
-  {
-    source,
-    sourceCluster,
-    settings,
-    engine,
-  }: Pick<OperationContext, 'source' | 'sourceCluster' | 'settings' | 'engine'>,
+  { source, settings, engine }: Pick<OperationContext, 'source' | 'settings' | 'engine'>,
   largeBytes = LARGE_BYTES,
 ): Promise<Identities> {
   const tables = (await source.many(UserTable, userTables())).filter(isReplicated);
   if (tables.every((table) => table.identityIndex !== null)) return { tables, lacking: [] };
-  const { major } = await sourceCluster.facts();
   const lacking = chooseIdentities(tables, {
     database: source.name,
     fix: settings.fix,
     full: engine.identities.full,
     engine: engine.name,
     largeBytes,
-    candidates: await source.many(IdentityCandidate, identityCandidates(major)),
-    incomparable: await source.many(IncomparableColumns, incomparableColumns(major)),
+    candidates: await source.many(IdentityCandidate, identityCandidates()),
+    incomparable: await source.many(IncomparableColumns, incomparableColumns()),
     obstacles: await source.many(SurrogateObstacle, surrogateObstacles()),
   });
   return { tables, lacking };

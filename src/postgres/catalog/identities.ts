@@ -1,7 +1,6 @@
 import * as z from 'zod';
-import { fragment, sql, trusted } from '../sql.ts';
+import { fragment, since, sql } from '../sql.ts';
 import type { Sql } from '../sql.ts';
-import { offers } from '../versions.ts';
 
 /**
  * Whether a table (alias c) has an index that identifies its rows. pg_get_replica_identity_index() says it too, but only from 10 on,
@@ -20,8 +19,8 @@ export type IdentityCandidate = z.output<typeof IdentityCandidate>;
  * columns. By table's oid; those of the fewest columns first.
  * @see https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-REPLICA-IDENTITY
  */
-export const identityCandidates = (major: number): Sql => {
-  const keyColumns = trusted(offers(major, 'coveringIndexes') ? 'i.indnkeyatts' : 'i.indnatts');
+export const identityCandidates = (): Sql => {
+  const keyColumns = since('coveringIndexes', fragment`i.indnkeyatts`, fragment`i.indnatts`);
   return sql`
   select i.indrelid::text as table, ic.relname::text as index, ${keyColumns}::int as columns
     from pg_index i
@@ -48,9 +47,9 @@ export type IncomparableColumns = z.output<typeof IncomparableColumns>;
  * each table that has any, columns as `name type`.
  * @see https://www.postgresql.org/docs/current/logical-replication-publication.html#LOGICAL-REPLICATION-PUBLICATION-REPLICA-IDENTITY
  */
-export const incomparableColumns = (major: number): Sql => {
+export const incomparableColumns = (): Sql => {
   // The publisher does not send generated columns, so nobody compares them.
-  const sent = trusted(offers(major, 'generatedColumns') ? "a.attgenerated = ''" : 'true');
+  const sent = since('generatedColumns', fragment`a.attgenerated = ''`, fragment`true`);
   return sql`
   with recursive used as (
     select a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod

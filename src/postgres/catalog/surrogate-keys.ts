@@ -48,7 +48,7 @@ export const surrogateObstacles = (): Sql => sql`
                                 and not a.attisdropped and (${isOurs()}) is not true) then 'taken' end as obstacle,
            exists (select from used u where u.atttypid in (c.reltype, t.typarray)) as is_type
       from pg_class c join pg_type t on t.oid = c.reltype
-     where c.relkind = 'r' and c.relpersistence = 'p' and c.relnamespace <> 'pg_catalog'::regnamespace) o
+     where c.relkind = 'r' and c.relpersistence = 'p' and c.relnamespace <> (select oid from pg_namespace where nspname = 'pg_catalog')) o
    where obstacle is not null or is_type`;
 
 export const SurrogateState = z.object({

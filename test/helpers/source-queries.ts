@@ -1,0 +1,215 @@
+import * as z from 'zod';
+import * as comparison from '../../src/postgres/catalog/comparison.ts';
+import * as contents from '../../src/postgres/catalog/contents.ts';
+import * as databaseDefinitions from '../../src/postgres/catalog/database-definitions.ts';
+import * as databaseFacts from '../../src/postgres/catalog/database-facts.ts';
+import * as deferredTriggers from '../../src/postgres/catalog/deferred-triggers.ts';
+import * as extensions from '../../src/postgres/catalog/extensions.ts';
+import * as fence from '../../src/postgres/catalog/fence.ts';
+import * as greeting from '../../src/postgres/catalog/greeting.ts';
+import * as identities from '../../src/postgres/catalog/identities.ts';
+import * as indexedTables from '../../src/postgres/catalog/indexed-tables.ts';
+import * as inventory from '../../src/postgres/catalog/inventory.ts';
+import * as ledgerNotes from '../../src/postgres/catalog/ledger-notes.ts';
+import * as listedDatabases from '../../src/postgres/catalog/listed-databases.ts';
+import * as materializedViews from '../../src/postgres/catalog/materialized-views.ts';
+import * as pglogical from '../../src/postgres/catalog/pglogical.ts';
+import * as replicationLag from '../../src/postgres/catalog/replication-lag.ts';
+import * as replicationUse from '../../src/postgres/catalog/replication-use.ts';
+import * as roleAttributes from '../../src/postgres/catalog/role-attributes.ts';
+import * as roleDefinitions from '../../src/postgres/catalog/role-definitions.ts';
+import * as sequences from '../../src/postgres/catalog/sequences.ts';
+import * as serverLife from '../../src/postgres/catalog/server-life.ts';
+import * as server from '../../src/postgres/catalog/server.ts';
+import * as sessions from '../../src/postgres/catalog/sessions.ts';
+import * as settings from '../../src/postgres/catalog/settings.ts';
+import * as surrogateKeys from '../../src/postgres/catalog/surrogate-keys.ts';
+import * as tables from '../../src/postgres/catalog/tables.ts';
+import * as transactions from '../../src/postgres/catalog/transactions.ts';
+import type { Sql } from '../../src/postgres/sql.ts';
+
+export interface SourceQuery {
+  /** FILE.EXPORT of src/postgres/catalog. */
+  readonly name: string;
+  readonly query: Sql;
+  readonly row: z.ZodType;
+  /** The first major that is asked it; the ones before do not have what it asks for. */
+  readonly from?: number;
+  /** The last major that is asked it. */
+  readonly to?: number;
+  /** A major whose server here cannot answer. */
+  readonly except?: number;
+}
+
+const OURS = 'pgconvoy%';
+const TABLE = { oid: 1, schema: 'odd "s"', name: 'odd %t' };
+const KEY = { kind: 'test', database: 'd', object: 'o' };
+const COMPARED = { schema: 'public', name: 'sample', columns: ['id', 'Odd "c"'], bytes: 0 };
+const NOTHING = z.unknown();
+/** Its package has control files of extensions that it does not understand itself. */
+const NOT_ON_OUR_10 = { except: 10 };
+
+const ask = (
+  name: string,
+  query: Sql,
+  row: z.ZodType,
+  range: Pick<SourceQuery, 'from' | 'to' | 'except'> = {},
+): SourceQuery => ({
+  name,
+  query,
+  row,
+  ...range,
+});
+
+/** Every query of src/postgres/catalog that is sent to a source, with values that fit a database with the table `sample`. */
+export const sourceQueries = (database: string): SourceQuery[] => [
+  ask('comparison.comparableTables', comparison.comparableTables(), comparison.ComparableTable),
+  ask('comparison.hashProbe', comparison.hashProbe(), comparison.HashProbe, { from: 11 }),
+  ask('comparison.tableSums', comparison.tableSums([COMPARED], 'md5'), comparison.TableSum),
+  ask('comparison.tableSums', comparison.tableSums([COMPARED], 'none'), comparison.TableSum),
+  ask('contents.alwaysTriggers', contents.alwaysTriggers(), contents.Trigger),
+  ask('contents.eventTriggers', contents.eventTriggers(), contents.Named),
+  ask('contents.functionsWithoutSearchPath', contents.functionsWithoutSearchPath(), contents.LooseFunction),
+  ask('contents.invalidIndexes', contents.invalidIndexes(), contents.IndexOfTable),
+  ask('contents.notValidConstraints', contents.notValidConstraints(), contents.IndexOfTable),
+  ask('contents.foreignServers', contents.foreignServers(), contents.ForeignServer),
+  ask('contents.largeObjects', contents.largeObjects(), contents.Count),
+  ask('contents.tablesWithOids', contents.tablesWithOids(), contents.Named, { to: 11 }),
+  ask('contents.columnsOfRemovedTypes', contents.columnsOfRemovedTypes(), contents.TypedColumn),
+  ask('contents.otherPublications', contents.otherPublications('pgconvoy'), contents.Named),
+  ask(
+    'database-definitions.databaseDefinition',
+    databaseDefinitions.databaseDefinition(database),
+    databaseDefinitions.DatabaseDefinition,
+  ),
+  ask(
+    'database-definitions.databasePrivileges',
+    databaseDefinitions.databasePrivileges(database, null),
+    databaseDefinitions.DatabasePrivilege,
+  ),
+  ask('database-facts.databaseLocale', databaseFacts.databaseLocale(database), databaseFacts.DatabaseLocale),
+  ask('database-facts.objectsInOurSchema', databaseFacts.objectsInOurSchema(), databaseFacts.StrayObject),
+  ask('deferred-triggers.deferredTriggers', deferredTriggers.deferredTriggers(), deferredTriggers.DeferredTrigger),
+  ask('deferred-triggers.eventTriggers', deferredTriggers.eventTriggers(), deferredTriggers.EventTrigger),
+  ask('extensions.installedExtensions', extensions.installedExtensions(), extensions.InstalledExtension),
+  ask('extensions.configTables', extensions.configTables(), extensions.ConfigTable),
+  ask(
+    'extensions.filledConfigTables',
+    extensions.filledConfigTables([{ extension: 'x', schema: 'public', name: 'sample', condition: 'where "id" > 0' }]),
+    extensions.FilledTable,
+  ),
+  ask('fence.fenceState', fence.fenceState(database), fence.FenceState),
+  ask('fence.sessionStarts', fence.sessionStarts(database), fence.SessionStarts),
+  ask('fence.endSessions', fence.endSessions('nobody is in here'), fence.EndedSession),
+  ask('fence.remainingWriters', fence.remainingWriters(database), fence.RemainingWriter),
+  ask('fence.walMarker', fence.walMarker(), z.object({ lsn: z.string() })),
+  ask('greeting.greeting', greeting.greeting(), greeting.Greeting),
+  ask('identities.identityCandidates', identities.identityCandidates(), identities.IdentityCandidate),
+  ask('identities.incomparableColumns', identities.incomparableColumns(), identities.IncomparableColumns),
+  ask('indexed-tables.indexedTables', indexedTables.indexedTables(), indexedTables.IndexedTable),
+  ask('inventory.schemaInventory', inventory.schemaInventory(), inventory.InventoryItem),
+  ask('inventory.lateInventory', inventory.lateInventory(), inventory.InventoryItem),
+  ask('inventory.identityIndexes', inventory.identityIndexes(), inventory.IdentityIndex),
+  ask('ledger-notes.ledgerExists', ledgerNotes.ledgerExists(), ledgerNotes.Found),
+  ask('ledger-notes.ledgerTable', ledgerNotes.ledgerTable(), NOTHING),
+  ask('ledger-notes.recordNote', ledgerNotes.recordNote(KEY, { a: 1 }), NOTHING),
+  ask('ledger-notes.replaceNote', ledgerNotes.replaceNote(KEY, { a: 2 }), NOTHING),
+  ask('ledger-notes.notes', ledgerNotes.notes('test'), ledgerNotes.LedgerEntry),
+  ask('ledger-notes.forgetNote', ledgerNotes.forgetNote(KEY), NOTHING),
+  ask('listed-databases.listedDatabases', listedDatabases.listedDatabases(), listedDatabases.ListedDatabase),
+  ask('listed-databases.holdsUserObjects', listedDatabases.holdsUserObjects(), listedDatabases.HoldsUserObjects),
+  ask('listed-databases.serverState', listedDatabases.serverState(), listedDatabases.ServerState),
+  ask(
+    'materialized-views.materializedViews',
+    materializedViews.materializedViews(),
+    materializedViews.MaterializedView,
+  ),
+  ask('pglogical.pglogicalWorkers', pglogical.pglogicalWorkers([database]), pglogical.Count),
+  ask('pglogical.pglogicalServer', pglogical.pglogicalServer(), pglogical.PglogicalServer, NOT_ON_OUR_10),
+  ask('pglogical.generatedColumns', pglogical.generatedColumns(), pglogical.TableColumns),
+  ask('pglogical.deferrableKeys', pglogical.deferrableKeys(), pglogical.TableIndex),
+  ask('pglogical.foreignKeys', pglogical.foreignKeys(), pglogical.Count),
+  ask('replication-lag.slotLags', replicationLag.slotLags(OURS), replicationLag.SlotLag),
+  ask('replication-use.replicationUse', replicationUse.replicationUse(OURS), replicationUse.ReplicationUse),
+  ask('replication-use.otherSlots', replicationUse.otherSlots(OURS), replicationUse.ReplicationSlot),
+  ask('replication-use.otherSubscriptions', replicationUse.otherSubscriptions(OURS), replicationUse.Subscription),
+  ask('role-attributes.roleAttributes', roleAttributes.roleAttributes(OURS), roleAttributes.RoleAttributes),
+  ask('role-attributes.rolesWithMd5Password', roleAttributes.rolesWithMd5Password(OURS), roleAttributes.RoleName),
+  ask('role-definitions.roleDefinitions', roleDefinitions.roleDefinitions(), roleDefinitions.RoleDefinition),
+  ask('role-definitions.roleMemberships', roleDefinitions.roleMemberships(), roleDefinitions.RoleMembership),
+  ask('sequences.userSequences', sequences.userSequences(), sequences.SequenceName),
+  ask(
+    'sequences.sequenceValues',
+    sequences.sequenceValues([{ schema: 'public', name: 'sample_id_seq', start: null }]),
+    sequences.SequenceValue,
+  ),
+  ask('server-life.serverLife', serverLife.serverLife(), serverLife.ServerLife),
+  ask('server.clusterIdentity', server.clusterIdentity(), server.ClusterIdentity),
+  ask('server.session', server.session(), server.Session),
+  ask('server.hostRules', server.hostRules(), server.HostRule, { from: 10 }),
+  ask('server.hbaPath', server.hbaPath(), server.HbaPath),
+  ask('server.tablespaces', server.tablespaces(), server.Tablespace),
+  ask('sessions.sessionsInUse', sessions.sessionsInUse(), sessions.Sessions),
+  ask('settings.settingsNamed', settings.settingsNamed(['wal_level', 'max_wal_senders']), settings.Setting),
+  ask('settings.databaseSettingNames', settings.databaseSettingNames(), settings.DatabaseSetting),
+  ask('surrogate-keys.surrogateObstacles', surrogateKeys.surrogateObstacles(), surrogateKeys.SurrogateObstacle),
+  ask('surrogate-keys.surrogateState', surrogateKeys.surrogateState(TABLE.oid), surrogateKeys.SurrogateState),
+  ask('surrogate-keys.surrogateTables', surrogateKeys.surrogateTables(), surrogateKeys.SurrogateTable),
+  ask('tables.userTables', tables.userTables(), tables.UserTable),
+  ask('transactions.writeTransactions', transactions.writeTransactions(), transactions.WriteTransaction),
+  ask('transactions.openTransactions', transactions.openTransactions(), NOTHING),
+];
+
+/** DDL of `fix`: only read here, since each of them changes the table. */
+export const sourceStatements = (major: number): SourceQuery[] =>
+  [
+    ...surrogateKeys.createSurrogateSequence(TABLE, 'Odd "owner"'),
+    ...surrogateKeys.addFilledColumn(TABLE, false),
+    ...surrogateKeys.addEmptyColumn(TABLE),
+    surrogateKeys.fillPages(TABLE, major, { from: 0, most: 2, itemsPerPage: 2 }).statement,
+    surrogateKeys.fillRest(TABLE, major, 10),
+    surrogateKeys.createSurrogateIndex(TABLE),
+    surrogateKeys.dropSurrogateIndex(TABLE),
+    surrogateKeys.forbidEmpty(TABLE),
+    surrogateKeys.validateNotEmpty(TABLE),
+    ...surrogateKeys.makeKey(TABLE, false),
+    surrogateKeys.dropSurrogateColumn(TABLE),
+  ].map((query) => ask('surrogate-keys statements', query, NOTHING));
+
+/** What else src/postgres/catalog exports: only for targets, or no query of its own. */
+export const OTHER_EXPORTS: readonly string[] = [
+  'database-definitions.privilegesWithout',
+  'database-definitions.userObjects',
+  'database-facts.temporaryCollationVersion',
+  'deferred-triggers.triggerStates',
+  'extensions.availableExtensions',
+  'fingerprint.catalogProbe',
+  'fingerprint.fingerprint',
+  'fingerprint.partKey',
+  'fingerprint.partOfKey',
+  'inventory.inventoryDifference',
+  'pglogical.targetDatabases',
+  'replication-lag.subscriptionWorkers',
+  'replication-lag.tableCounts',
+  'replication-use.subscriptionsOf',
+  'role-definitions.droppableRoles',
+  'sequences.setSequences',
+  'settings.unknownSettings',
+  'surrogate-keys.addEmptyColumn',
+  'surrogate-keys.addFilledColumn',
+  'surrogate-keys.createSurrogateIndex',
+  'surrogate-keys.createSurrogateSequence',
+  'surrogate-keys.dropSurrogateColumn',
+  'surrogate-keys.dropSurrogateIndex',
+  'surrogate-keys.fillPages',
+  'surrogate-keys.fillRest',
+  'surrogate-keys.forbidEmpty',
+  'surrogate-keys.isSurrogateIndex',
+  'surrogate-keys.makeKey',
+  'surrogate-keys.validateNotEmpty',
+  'tables.isReplicated',
+  'tables.tableBytes',
+  'transactions.describeTransaction',
+  'unanalyzed-tables.unanalyzedTables',
+  'undroppable.dropHangs',
+];
