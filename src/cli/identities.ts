@@ -20,6 +20,16 @@ export const readIdentities = (
   databases: readonly { readonly name: string }[],
 ): Promise<PlannedIdentities> => plannedIdentities(clusters, databases, new AbortController().signal);
 
+/** What a run shows that does fix among other things: the configuration has been asked already, and its --yes means something else. */
+export const showIdentities = async (
+  servers: Servers,
+  databases: readonly { readonly name: string }[],
+): Promise<Preview> => ({
+  ...(await previewIdentities(servers, databases)),
+  question: undefined,
+  mustAgree: false,
+});
+
 /** What fix shows before it begins. A key column changes what applications see: it needs a person's word. */
 export async function previewIdentities(
   servers: Servers,

@@ -30,7 +30,7 @@ interface RunCommand<O extends object> extends CommandText {
 /** A command that starts a run and follows it. */
 export function runCommand<O extends object = {}>(definition: RunCommand<O>): Command {
   const made = command(definition).option('-d, --detach', 'print the id of the run and return at once');
-  if (definition.confirm || definition.preview) made.option('-y, --yes', 'do not ask');
+  if (definition.confirm || (definition.preview && !definition.approves)) made.option('-y, --yes', 'do not ask');
   if (definition.approves) made.option('-y, --yes', 'approve by itself');
   definition.options?.(made);
   return made.action(

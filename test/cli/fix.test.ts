@@ -98,7 +98,7 @@ test('the same for programs, with the size of what is at stake', async () => {
         table: 'public.log',
         choice: 'surrogate-key',
         why: 'no index serves, and the configuration asks for it',
-        cost: expect.stringMatching(/rewritten under an exclusive lock.*__pgconvoy_id/),
+        cost: expect.stringMatching(/rewritten, with its indexes, under an exclusive lock.*__pgconvoy_id/),
         rewrites: true,
         bytes: expect.any(Number),
         rows: 1000,
@@ -128,6 +128,11 @@ test('a key column needs a word: without one nothing is touched', async () => {
   expect(flat(asked.stdout)).toContain('with a key column in one of them? [y/N]');
   expect(asked.stdout).toContain('Nothing was started.');
   expect(asked.exitCode).toBe(5);
+
+  // An upgrade does what the configuration says, and shows it. No worker is here to begin.
+  const upgrade = await program.run('upgrade', '--detach', '--databases', 'zoo');
+  expect(upgrade.code).toBe(0);
+  expect(upgrade.stderr).toMatch(/public\.log +key column, by a rewrite/);
   expect(await columnsOf(source, 'zoo')).toEqual(before);
 });
 

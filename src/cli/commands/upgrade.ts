@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { showIdentities } from '../identities.ts';
 import { runCommand } from '../run-command.ts';
 
 export const upgrade = (): Command =>
@@ -14,5 +15,6 @@ export const upgrade = (): Command =>
       ['pgconvoy upgrade --yes', 'without being asked'],
       ['pgconvoy upgrade --detach', 'and come back later: pgconvoy status, pgconvoy approve'],
     ],
+    preview: showIdentities,
     approves: true,
   });
