@@ -57,7 +57,7 @@ const WRITTEN: Readonly<Record<ChoiceKind, number>> = {
 };
 
 const KEY_COLUMN =
-  'Applications see one more column, __pgconvoy_id, the last one, with a default: SELECT * returns it, and COPY without a list of columns or INSERT INTO … SELECT * from this table must take it into account. uninstall drops it on both sides.';
+  'Applications see one more column, __pgconvoy_id, the last one, with a default: SELECT * returns it, and COPY without a list of columns or INSERT INTO … SELECT * from this table must take it into account; so must subscribers of others that read this table. uninstall drops it on both sides.';
 
 const COSTS: Readonly<Record<ChoiceKind, (major: number) => string>> = {
   index: () => 'Free: an exclusive lock for a moment, nothing is rewritten.',
