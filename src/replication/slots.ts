@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as z from 'zod';
-import { DeadlineExceeded } from '../errors.ts';
+import { DeadlineExceeded, PgconvoyError } from '../errors.ts';
 import { confirmedLsn, currentLsn, isReader, lsnDifference } from '../postgres/catalog/replication-lag.ts';
 import { WriteTransaction, describeTransaction, writeTransactions } from '../postgres/catalog/transactions.ts';
 import type { Database } from '../postgres/database.ts';
@@ -60,7 +60,7 @@ export async function createSlot(pair: Pair, plugin: string, timeoutMs: number):
   if ((await slot(pair)).exists) return;
   // A session of a worker that was killed may still be at it; it would hold the name until it is through.
   await dropSlots(sourceCluster.maintenance, [name]);
-  await namingBlockers(pair, timeoutMs, () =>
+  await namingBlockers(pair, plugin, timeoutMs, () =>
     source.run(sql`select pg_create_logical_replication_slot(${name}, ${plugin})`, { statementTimeoutMs: timeoutMs }),
   );
 }
@@ -72,7 +72,7 @@ export async function createSlotWithSnapshot(pair: Pair, plugin: string, timeout
   const session = pair.source.replicationSession();
   const dispose = () => session[Symbol.asyncDispose]();
   try {
-    const snapshot = await namingBlockers(pair, timeoutMs, () => session.createSlot(name, plugin, timeoutMs));
+    const snapshot = await namingBlockers(pair, plugin, timeoutMs, () => session.createSlot(name, plugin, timeoutMs));
     return { ...snapshot, [Symbol.asyncDispose]: dispose };
   } catch (error) {
     await dispose();
@@ -80,13 +80,28 @@ export async function createSlotWithSnapshot(pair: Pair, plugin: string, timeout
   }
 }
 
-async function namingBlockers<T>(pair: Pair, timeoutMs: number, create: () => Promise<T>): Promise<T> {
+async function namingBlockers<T>(pair: Pair, plugin: string, timeoutMs: number, create: () => Promise<T>): Promise<T> {
   try {
     return await create();
   } catch (error) {
+    if (error instanceof DatabaseError && /may not be used as an output plugin/.test(error.message))
+      throw await refusedPlugin(pair, plugin, error);
     if (!(error instanceof DatabaseError && error.sqlstate === '57014')) throw error;
     throw await blockedSlot(pair, timeoutMs, error);
   }
+}
+
+const Allowed = z.object({ libraries: z.string() });
+
+/** Servers patched since August 2026 take only output plugins that are listed. */
+async function refusedPlugin({ source }: Pair, plugin: string, cause: DatabaseError): Promise<PgconvoyError> {
+  const { libraries } = await source.one(Allowed, sql`select current_setting('output_plugin_libraries') as libraries`);
+  const wanted = [...libraries.split(',').map((name) => name.trim().replaceAll('"', '')), plugin];
+  const listed = wanted.map((name) => lit(name).text.trim()).join(', ');
+  return new PgconvoyError(cause.message, {
+    hint: `On the source: ALTER SYSTEM SET output_plugin_libraries = ${listed}; SELECT pg_reload_conf(); (no restart) Then retry the step.`,
+    cause,
+  });
 }
 
 /** A new slot waits for every transaction that has written, in whichever database of the cluster. */

@@ -4,7 +4,6 @@ import { createPublication } from '../../../src/operations/replication/create-pu
 import { createSlot } from '../../../src/operations/replication/create-slot.ts';
 import { createSubscription } from '../../../src/operations/replication/create-subscription.ts';
 import { createReplicationRole } from '../../../src/operations/roles/create-replication-role.ts';
-import { runOperation } from '../../../src/engine/run-operation.ts';
 import { proveContract } from '../../helpers/contract.ts';
 import { TestPair } from '../../helpers/pair.ts';
 import { schemaOnBothSides, walkTo } from '../../helpers/streaming.ts';
@@ -59,6 +58,5 @@ describe('pglogical', () => {
       );
       expect(row).toEqual({ note: 'changed', count: 499 });
     });
-    void runOperation;
   });
 });
