@@ -151,7 +151,7 @@ describe('the house', () => {
   test('SQL goes by the tag', () => {
     const wrong = files
       .filter((file) => !file.startsWith('src/postgres/'))
-      .filter((file) => /\.query\(|rawClient\(/.test(readFileSync(join(ROOT, file), 'utf8')));
+      .filter((file) => /\.query\(|exclusively\(/.test(readFileSync(join(ROOT, file), 'utf8')));
     expect(wrong).toEqual([]);
   });
 });

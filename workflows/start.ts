@@ -10,11 +10,13 @@ export const start = defineWorkflow({
   title: 'Copy every database and start streaming',
   rows: [
     cluster(op.tuneTarget),
+    eachDatabase(op.copySnapshot),
     eachDatabase(op.createSlot),
     eachDatabase(op.createSubscription),
     eachDatabase(op.copyTables),
     eachDatabase(op.buildIndexes),
-    eachDatabase(op.analyzeTables),
+    // Statistics can wait until all rows stream: the sooner they do, the less WAL the slots hold.
+    eachDatabase(op.analyzeTables, {}, { yields: true }),
     barrier('Every database is streaming'),
 
     undo(cluster(op.tuneTarget)),

@@ -6,6 +6,7 @@ const replicationGone: readonly Row[] = [
   undo(eachDatabase(op.fenceSource)),
   undo(eachDatabase(op.createSubscription)),
   undo(eachDatabase(op.createSlot)),
+  undo(eachDatabase(op.copySnapshot)),
   undo(eachDatabase(op.createPublication)),
   undo(eachDatabase(op.setReplicaIdentity)),
   undo(eachDatabase(op.grantReplicationRole)),

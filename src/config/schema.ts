@@ -13,6 +13,19 @@ const duration = (fallback: string) =>
       return Number(amount) * UNITS[unit as keyof typeof UNITS];
     });
 
+const SIZES = { kB: 1_024, MB: 1_024 ** 2, GB: 1_024 ** 3, TB: 1_024 ** 4 } as const;
+
+/** `512MB`, as PostgreSQL writes it; in the program bytes. */
+const size = (fallback: string) =>
+  z
+    .string()
+    .regex(/^\d+(kB|MB|GB|TB)$/, 'a size like 64MB or 2GB')
+    .default(fallback)
+    .transform((text) => {
+      const [, amount, unit] = /^(\d+)(kB|MB|GB|TB)$/.exec(text)!;
+      return Number(amount) * SIZES[unit as keyof typeof SIZES];
+    });
+
 const Port = z.int().min(1).max(65_535);
 
 /** @see https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-PROTECTION */
@@ -98,6 +111,8 @@ export const Config = z.strictObject({
         .string()
         .regex(/^pgconvoy[a-z0-9_]*$/, 'a name that begins with pgconvoy')
         .default('pgconvoy_replication'),
+      /** Databases up to this size are copied from one snapshot, larger ones table by table by their subscription. */
+      snapshotCopyUpTo: size('512MB'),
     })
     .prefault({}),
   /** How tables without a key of their own get a replica identity. */

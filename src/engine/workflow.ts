@@ -10,6 +10,8 @@ export interface StepPolicy {
   readonly direction?: 'apply' | 'undo';
   /** Lanes that have passed this row are served before lanes that have not: short outages instead of many at once. */
   readonly startsOutage?: boolean;
+  /** Its turn comes when no other step waits: for what does not have to be soon. */
+  readonly yields?: boolean;
 }
 
 export interface Step {

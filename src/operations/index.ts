@@ -9,6 +9,7 @@ import { openTarget } from './cutover/open-target.ts';
 import { copyDatabasePrivileges } from './databases/copy-database-privileges.ts';
 import { createDatabase } from './databases/create-database.ts';
 import { awaitCatchUp } from './replication/await-catch-up.ts';
+import { copySnapshot } from './replication/copy-snapshot.ts';
 import { copyTables } from './replication/copy-tables.ts';
 import { createPublication } from './replication/create-publication.ts';
 import { createSlot } from './replication/create-slot.ts';
@@ -39,6 +40,7 @@ export {
   copyRoles,
   copySchema,
   copySequences,
+  copySnapshot,
   copyTables,
   createDatabase,
   createDeferredTriggers,
@@ -69,6 +71,7 @@ const all: readonly AnyOperation[] = [
   copySchema,
   createPublication,
   tuneTarget,
+  copySnapshot,
   createSlot,
   createSubscription,
   copyTables,

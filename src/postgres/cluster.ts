@@ -134,17 +134,18 @@ export class Cluster {
 
   /** Keeps a session for the next job on that database, for a short while. */
   keep(database: string, client: pg.Client): void {
-    if (this.#idle.size >= IDLE_MOST) {
-      void client.end().catch(() => {});
-      return;
-    }
-    const drop = () => {
-      this.#idle.delete(client);
-      void client.end().catch(() => {});
-    };
-    const timer = setTimeout(drop, IDLE_MS);
+    // The oldest goes: whoever was busy last will most likely be needed next.
+    const [oldest] = this.#idle.size >= IDLE_MOST ? this.#idle : [];
+    if (oldest) this.#drop(...oldest);
+    const timer: NodeJS.Timeout = setTimeout(() => this.#drop(client, { timer }), IDLE_MS);
     timer.unref();
     this.#idle.set(client, { database, timer });
+  }
+
+  #drop(client: pg.Client, { timer }: { readonly timer: NodeJS.Timeout }): void {
+    clearTimeout(timer);
+    this.#idle.delete(client);
+    void client.end().catch(() => {});
   }
 
   /** Ends the kept sessions to a database, so that it can be fenced, renamed or dropped. */

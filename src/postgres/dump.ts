@@ -57,6 +57,31 @@ export function parseDump(text: string): DumpEntry[] {
   });
 }
 
+/** Types that pg_dump never puts before the data. */
+const AFTER_DATA =
+  /^(?:(?:CHECK |FK )?CONSTRAINT|INDEX(?: ATTACH)?|STATISTICS|RULE|(?:EVENT )?TRIGGER|ROW SECURITY|POLICY|(?:PUBLICATION|SUBSCRIPTION)\b.*)$/;
+
+/**
+ * Parts what comes before the data from what comes after it, as --section does. pg_dump sorts all of one before all of the other
+ * (so a view that needs a primary key is behind it); privileges alone come at the end, and belong to what they are on.
+ * @see https://www.postgresql.org/docs/current/app-pgdump.html
+ */
+export function sectionsOf(entries: readonly DumpEntry[]): { before: DumpEntry[]; after: DumpEntry[] } {
+  const first = entries.findIndex(({ type }) => AFTER_DATA.test(type));
+  const isLate = new Set<number>();
+  const before: DumpEntry[] = [];
+  const after: DumpEntry[] = [];
+  for (const [index, entry] of entries.entries()) {
+    const behind = first !== -1 && index >= first;
+    const late =
+      entry.type === 'DEFAULT ACL' ||
+      (entry.type === 'ACL' ? entry.dependencies.some((each) => isLate.has(each)) : behind);
+    if (late) isLate.add(entry.id);
+    (late ? after : before).push(entry);
+  }
+  return { before, after };
+}
+
 function entryOf(header: RegExpMatchArray, text: string, settings: Record<string, string>): DumpEntry {
   const [, id, classOid, oid, dependencies, name, type, schema] = header;
   return {

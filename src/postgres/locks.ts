@@ -25,6 +25,9 @@ const CONFLICTS = {
   ],
 } as const;
 
+/** A mode that somebody may want and not get. */
+export type LockMode = keyof typeof CONFLICTS;
+
 export const LockHolder = z.object({
   schema: z.string(),
   table: z.string(),
@@ -44,7 +47,7 @@ export type LockHolder = z.output<typeof LockHolder>;
 export function lockHolders(
   database: Database,
   tables: readonly { readonly schema: string; readonly name: string }[],
-  wanted: keyof typeof CONFLICTS,
+  wanted: LockMode,
 ): Promise<LockHolder[]> {
   return database.many(
     LockHolder,

@@ -19,8 +19,8 @@ export interface Programs {
   version(): Promise<ProgramVersion>;
   /** Dumps the schema of a database into a file of the custom format. */
   dumpSchema(cluster: Cluster, database: string, file: string, signal: AbortSignal): Promise<void>;
-  /** The SQL of one section of such a file, with `-- TOC entry` comments (pg_restore --verbose). */
-  sectionSql(file: string, section: 'pre-data' | 'post-data', signal: AbortSignal): Promise<string>;
+  /** The SQL of such a file, with `-- TOC entry` comments (pg_restore --verbose). */
+  dumpedSql(file: string, signal: AbortSignal): Promise<string>;
 }
 
 /** How long pg_dump waits for a table that somebody holds exclusively. */
@@ -65,22 +65,18 @@ export function createPrograms(options: { readonly bin?: string | undefined } = 
       }
     },
 
-    async sectionSql(file, section, signal) {
+    async dumpedSql(file, signal) {
       const { bin } = await version();
       try {
-        const { stdout } = await execa(
-          join(bin, 'pg_restore'),
-          [`--section=${section}`, '--verbose', '--file=-', file],
-          {
-            env: plainEnvironment(),
-            extendEnv: false,
-            stdin: 'ignore',
-            stderr: 'pipe',
-            stripFinalNewline: false,
-            maxBuffer: MOST_OUTPUT_BYTES,
-            cancelSignal: signal,
-          },
-        );
+        const { stdout } = await execa(join(bin, 'pg_restore'), ['--schema-only', '--verbose', '--file=-', file], {
+          env: plainEnvironment(),
+          extendEnv: false,
+          stdin: 'ignore',
+          stderr: 'pipe',
+          stripFinalNewline: false,
+          maxBuffer: MOST_OUTPUT_BYTES,
+          cancelSignal: signal,
+        });
         return stdout;
       } catch (error) {
         signal.throwIfAborted();

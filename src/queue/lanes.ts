@@ -7,6 +7,8 @@ import type { Queues, RunData, StepData } from './queues.ts';
 const BATCH = 50;
 /** A gate is a job nobody's turn ever comes to; should it come, the gate puts itself back. */
 export const GATE_DELAY_MS = 365 * 24 * 3_600_000;
+/** Behind every step of a lane that does not yield. */
+const YIELDS = 1_000;
 const DEFAULT_ATTEMPTS = 5;
 
 /**
@@ -61,7 +63,7 @@ function lane(
         ...jobOptions,
         jobId: stepId(run, stage, database, step.key),
         // A lane that has begun ends before a new one begins: short outages, bounded WAL. 0 comes first.
-        priority: steps.length - 1 - position,
+        priority: step.policy.yields ? YIELDS : steps.length - 1 - position,
         attempts: step.policy.attempts ?? DEFAULT_ATTEMPTS,
         backoff: { type: 'growing' },
       },

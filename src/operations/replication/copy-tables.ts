@@ -3,15 +3,15 @@ import * as z from 'zod';
 import { DeadlineExceeded, PgconvoyError } from '../../errors.ts';
 import { defineOperation, holds, lacks } from '../../engine/operation.ts';
 import type { OperationContext, Progress } from '../../engine/operation.ts';
-import { UserTable, userTables } from '../../postgres/catalog/tables.ts';
-import { id, join, sql } from '../../postgres/sql.ts';
 import type { SubscriptionState, TableName } from '../../replication/engine.ts';
 import { tableKey, tablesWithout } from '../../replication/table-names.ts';
 import { openedDatabase, refuseWhenOpened } from '../cutover/opened.ts';
 import { copyTrouble } from './copy-trouble.ts';
+import { emptyTables } from './empty-tables.ts';
 import { refuseWithoutSlot } from './lost-slot.ts';
-import { nonEmptyTables } from './non-empty-tables.ts';
 import { pairOf } from './pair.ts';
+import { tableSizes } from './table-sizes.ts';
+import type { Sizes } from './table-sizes.ts';
 
 /** Time between two looks, milliseconds: short for small databases, long for those that take hours. */
 const LOOK_FIRST_MS = 40;
@@ -58,7 +58,11 @@ export const copyTables = defineOperation({
     }
     const published = (await engine.publishedTables(pair)) ?? [];
     if (!subscription.enabled) {
-      await emptyWaitingTables(context, subscription);
+      const states = new Set(['waiting', 'copying']);
+      await emptyTables(
+        context,
+        subscription.tables.filter(({ state }) => states.has(state)),
+      );
       await engine.enable(pair);
     }
     if (tablesWithout(published, subscription.tables).length > 0) await engine.refresh(pair);
@@ -84,58 +88,17 @@ function missingTables(published: readonly TableName[], { tables }: Subscription
   }));
 }
 
-/** A copy into a table with rows would fail on its key, or double the rows where it has none. */
-async function emptyWaitingTables(context: OperationContext, { tables }: SubscriptionState): Promise<void> {
-  const { target, targetLedger, settings, log } = context;
-  const waiting = tables.filter(({ state }) => state === 'waiting' || state === 'copying');
-  const filled = await nonEmptyTables(target, waiting);
-  const [first] = filled;
-  if (!first) return;
-  if (!(await targetLedger.find({ kind: 'database', database: target.name }))) {
-    const name = id(first.schema, first.name).text;
-    throw new PgconvoyError(
-      `target, database "${target.name}": ${name}${filled.length > 1 ? ` and ${filled.length - 1} more tables` : ''} hold rows, and pgconvoy did not make this database`,
-      { hint: `If nobody needs these rows, on the target, in that database: TRUNCATE ${name}; then retry the step.` },
-    );
-  }
-  log.warn({ tables: filled.length }, 'rows of an earlier copy are removed from the target');
-  // All that wait in one statement: TRUNCATE refuses a table that a foreign key of another one refers to.
-  await target.run(
-    sql`truncate only ${join(
-      waiting.map(({ schema, name }) => id(schema, name)),
-      ', only ',
-    )}`,
-    {
-      lockTimeoutMs: settings.deadlines.lockTimeout,
-    },
-  );
-}
-
-interface Sizes {
-  readonly total: number;
-  readonly of: ReadonlyMap<string, { readonly bytes: number; readonly rows: number }>;
-}
-
-async function sizesOf({ source }: OperationContext, tables: readonly TableName[]): Promise<Sizes> {
-  const wanted = new Set(tables.map(tableKey));
-  const found = (await source.many(UserTable, userTables())).filter((table) => wanted.has(tableKey(table)));
-  return {
-    total: found.reduce((sum, { bytes }) => sum + bytes, 0),
-    of: new Map(found.map((table) => [tableKey(table), table])),
-  };
-}
-
 async function untilAllStream(context: OperationContext, published: readonly TableName[]): Promise<void> {
   const { engine, settings, signal, progress, log } = context;
   const pair = pairOf(context);
-  const sizes = await sizesOf(context, published);
+  const sizes = await tableSizes(context, published);
   let look = LOOK_FIRST_MS;
   let last = { state: '', at: Date.now(), errors: 0, lookedInto: 0 };
   for (;;) {
     signal.throwIfAborted();
     const subscription = await engine.subscription(pair);
     const now = progressOf(subscription, sizes);
-    if (missingTables(published, subscription).length === 0) {
+    if (missingTables(published, subscription).length === 0 && subscription.running) {
       progress(now);
       return;
     }

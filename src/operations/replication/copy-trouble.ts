@@ -4,8 +4,8 @@ import type { Database } from '../../postgres/database.ts';
 import { describeLockHolder, lockHolders } from '../../postgres/locks.ts';
 import { id, sql } from '../../postgres/sql.ts';
 import type { SubscriptionState, TableName } from '../../replication/engine.ts';
-import { tableKey } from '../../replication/table-names.ts';
 import { nonEmptyTables } from './non-empty-tables.ts';
+import { replicatedColumns } from './replicated-columns.ts';
 
 /** Why the copy of some tables does not come on. */
 export interface Trouble {
@@ -85,13 +85,11 @@ async function privilegeTrouble(
   };
 }
 
-const Columns = z.object({ schema: z.string(), name: z.string(), columns: z.array(z.string()) });
-
 async function columnTrouble(
   { source, target }: OperationContext,
   tables: readonly TableName[],
 ): Promise<Trouble | undefined> {
-  const [there, here] = await Promise.all([columnsOf(source, tables), columnsOf(target, tables)]);
+  const [there, here] = await Promise.all([replicatedColumns(source, tables), replicatedColumns(target, tables)]);
   for (const [key, table] of there) {
     const lacking = table.columns.filter((column) => !here.get(key)?.columns.includes(column));
     if (lacking.length === 0) continue;
@@ -103,21 +101,6 @@ async function columnTrouble(
     };
   }
   return undefined;
-}
-
-/** Columns that replication carries, so not generated ones; attgenerated came with 12. */
-async function columnsOf(database: Database, tables: readonly TableName[]) {
-  const rows = await database.many(
-    Columns,
-    sql`select t.schema, t.name, array_agg(a.attname::text order by a.attnum) as columns
-          from unnest(${tables.map((t) => t.schema)}::text[], ${tables.map((t) => t.name)}::text[]) as t (schema, name)
-          join pg_namespace n on n.nspname = t.schema
-          join pg_class c on c.relnamespace = n.oid and c.relname = t.name
-          join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-                             and coalesce(to_jsonb(a)->>'attgenerated', '') = ''
-         group by 1, 2`,
-  );
-  return new Map(rows.map((row) => [tableKey(row), row]));
 }
 
 async function leftoverTrouble(

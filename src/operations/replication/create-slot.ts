@@ -1,14 +1,10 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import * as z from 'zod';
 import { defineOperation, holds, lacks } from '../../engine/operation.ts';
 import type { OperationContext } from '../../engine/operation.ts';
-import { WriteTransaction, describeTransaction, writeTransactions } from '../../postgres/catalog/transactions.ts';
 import { slotName } from '../../replication/names.ts';
 import { openedDatabase, refuseWhenOpened } from '../cutover/opened.ts';
 import { pairOf } from './pair.ts';
-
-/** How often the note says who is waited for, milliseconds. */
-const LOOK_MS = 1_000;
+import { sayingWhoIsWaitedFor } from './slot-wait.ts';
 
 interface Missing {
   readonly slot: string;
@@ -51,23 +47,3 @@ export const createSlot = defineOperation({
 
   undo: (context: OperationContext) => context.engine.dropSlot(pairOf(context)),
 });
-
-/** A slot waits for all write transactions of the cluster, which may take long: the note names the oldest. */
-async function sayingWhoIsWaitedFor(context: OperationContext, creating: Promise<void>): Promise<void> {
-  const { sourceCluster, progress, settings } = context;
-  const started = Date.now();
-  const done = creating.then(
-    () => true,
-    () => true,
-  );
-  while (!(await Promise.race([done, sleep(LOOK_MS, false, { ref: false })]))) {
-    const [oldest] = await sourceCluster.maintenance.many(WriteTransaction, writeTransactions()).catch(() => []);
-    progress({
-      done: Date.now() - started,
-      total: settings.deadlines.slot,
-      unit: 'milliseconds',
-      ...(oldest ? { note: `waiting for ${describeTransaction(oldest)}` } : {}),
-    });
-  }
-  await creating;
-}

@@ -5,6 +5,7 @@ import { subscriptionName } from '../../replication/names.ts';
 import { openedDatabase, refuseWhenOpened } from '../cutover/opened.ts';
 import { refuseWithoutSlot } from './lost-slot.ts';
 import { pairOf } from './pair.ts';
+import { continuesCopy } from './snapshot-copy.ts';
 
 /**
  * The target's subscription on the slot, still disabled: copy-tables starts it.
@@ -32,7 +33,9 @@ export const createSubscription = defineOperation({
   async apply(context) {
     await refuseWhenOpened(context, 'a new copy');
     await refuseWithoutSlot(context);
-    await context.engine.createSubscription(pairOf(context), { copy: true });
+    const pair = pairOf(context);
+    const copy = !(await continuesCopy(context, await context.engine.slot(pair)));
+    await context.engine.createSubscription(pair, { copy });
   },
 
   undo: (context: OperationContext) => context.engine.dropSubscription(pairOf(context)),

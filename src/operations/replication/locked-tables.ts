@@ -1,6 +1,7 @@
 import { PgconvoyError } from '../../errors.ts';
 import type { Database } from '../../postgres/database.ts';
 import { describeLockHolder, lockHolders } from '../../postgres/locks.ts';
+import type { LockMode } from '../../postgres/locks.ts';
 import type { TableName } from '../../replication/engine.ts';
 
 /** The error for a table's lock that was not had in time: names who holds it. `what` is what waits, e.g. "publishing …". */
@@ -9,7 +10,7 @@ export async function waitsFor(
   tables: readonly TableName[],
   what: string,
   cause: unknown,
-  wanted: 'ShareUpdateExclusiveLock' | 'AccessExclusiveLock' = 'ShareUpdateExclusiveLock',
+  wanted: LockMode = 'ShareUpdateExclusiveLock',
 ): Promise<PgconvoyError> {
   const holders = await lockHolders(database, tables, wanted);
   const named = holders.slice(0, 5).map(describeLockHolder).join('; ');

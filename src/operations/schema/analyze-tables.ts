@@ -3,6 +3,7 @@ import { defineOperation, holds, lacks } from '../../engine/operation.ts';
 import type { UnanalyzedTable as Table } from '../../postgres/catalog/unanalyzed-tables.ts';
 import { UnanalyzedTable, unanalyzedTables } from '../../postgres/catalog/unanalyzed-tables.ts';
 import { id, join, sql } from '../../postgres/sql.ts';
+import type { Database } from '../../postgres/database.ts';
 import { offers } from '../../postgres/versions.ts';
 
 /** Small tables go in one statement (each still has a transaction of its own), so that the way there and back does not count. */
@@ -31,8 +32,7 @@ export const analyzeTables = defineOperation({
     const groups = groupsOf(tables, offers(major, 'analyzeSeveral') ? AT_ONCE : 1);
     const total = tables.reduce((sum, { kind, bytes }) => sum + (kind === 'p' ? 0 : bytes), 0);
     let done = 0;
-    const work = async () => {
-      const session = target.fork();
+    const work = async (session: Database) => {
       try {
         for (let group = groups.shift(); group; group = groups.shift()) {
           signal.throwIfAborted();
@@ -46,7 +46,9 @@ export const analyzeTables = defineOperation({
       }
     };
     const workers = Math.min(groups.length, settings.budgets.indexWorkers);
-    const results = await Promise.allSettled(Array.from({ length: workers }, work));
+    const results = await Promise.allSettled(
+      Array.from({ length: workers }, (_, index) => work(index === 0 ? target : target.fork())),
+    );
     const broken = results.find((result) => result.status === 'rejected');
     if (broken) throw broken.reason;
   },

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { defineOperation, holds, lacks } from '../../engine/operation.ts';
 import type { OperationContext } from '../../engine/operation.ts';
+import type { Database } from '../../postgres/database.ts';
 import { InventoryItem, inventoryDifference, lateInventory } from '../../postgres/catalog/inventory.ts';
 import { IndexedTable, indexedTables } from '../../postgres/catalog/indexed-tables.ts';
 import { openedDatabase } from '../cutover/opened.ts';
@@ -93,11 +94,12 @@ async function build(context: OperationContext): Promise<void> {
   );
 }
 
-/** Sessions of the same database that take groups of entries, one after the other, until none is left. */
+/** The job's own session and more to the same database, that take groups of entries, one after the other, until none is left. */
 class SessionPool {
   readonly #context: OperationContext;
   readonly #options: RestoreOptions;
   readonly #sessions: RestoreSession[] = [];
+  readonly #forks: Database[] = [];
 
   constructor(context: OperationContext, options: RestoreOptions) {
     this.#context = context;
@@ -112,9 +114,10 @@ class SessionPool {
     const { target, settings, signal } = this.#context;
     const waiting = [...groups];
     while (this.#sessions.length < Math.min(groups.length, settings.budgets.indexWorkers)) {
-      const session = await RestoreSession.open(target, this.#options);
-      this.#sessions.push(session);
-      await session.prepareForBuilding();
+      const session = this.#sessions.length === 0 ? target : this.#fork(target);
+      const restoring = await RestoreSession.open(this.#context, session, this.#options);
+      this.#sessions.push(restoring);
+      await restoring.prepareForBuilding();
     }
     // Where one session breaks off, the others end after what they are doing.
     const broke = new AbortController();
@@ -135,8 +138,14 @@ class SessionPool {
     if (broken) throw broken.reason;
   }
 
+  #fork(target: Database): Database {
+    const fork = target.fork();
+    this.#forks.push(fork);
+    return fork;
+  }
+
   async close(): Promise<void> {
-    await Promise.all(this.#sessions.map((session) => session.close()));
+    await Promise.all(this.#forks.map((fork) => fork.close()));
   }
 }
 

@@ -42,7 +42,7 @@ export const copySchema = defineOperation({
     await markBegun(context);
     const entries = await pendingEntries(target, 'schema');
     let done = 0;
-    const session = await RestoreSession.open(target, {
+    const session = await RestoreSession.open(context, target, {
       tolerateExisting: isRepair,
       onStart: ([first]) =>
         progress({ done, total: entries.length, unit: 'objects', ...(first ? { note: describeEntry(first) } : {}) }),
@@ -51,11 +51,7 @@ export const copySchema = defineOperation({
         progress({ done, total: entries.length, unit: 'objects' });
       },
     });
-    try {
-      await session.restoreAll(entries);
-    } finally {
-      await session.close();
-    }
+    await session.restoreAll(entries);
     if (session.failures.length > 0) throw failuresError(target.name, session.failures, entries.length);
     if (isRepair) await dropJournal(context);
   },

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { OperationContext } from '../../engine/operation.ts';
 import { IdentityIndex, identityIndexes } from '../../postgres/catalog/inventory.ts';
-import { parseDump } from '../../postgres/dump.ts';
+import { parseDump, sectionsOf } from '../../postgres/dump.ts';
 import type { DumpEntry } from '../../postgres/dump.ts';
 import { planned, writeJournal } from './restore-journal.ts';
 import type { PlannedEntry } from './restore-journal.ts';
@@ -21,11 +21,7 @@ export async function planRestore(
   try {
     const file = join(folder, 'schema.dump');
     await programs.dumpSchema(sourceCluster.cluster, source.name, file, signal);
-    const sections = await Promise.all([
-      programs.sectionSql(file, 'pre-data', signal),
-      programs.sectionSql(file, 'post-data', signal),
-    ]);
-    const [before, after] = sections.map((text) => parseDump(text).filter(isUsers)) as [DumpEntry[], DumpEntry[]];
+    const { before, after } = sectionsOf(parseDump(await programs.dumpedSql(file, signal)).filter(isUsers));
     const isIdentity = await identityEntries({ source });
     const late = withoutDeferred(after);
     const plan = [

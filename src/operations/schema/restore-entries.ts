@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as z from 'zod';
 import { PgconvoyError } from '../../errors.ts';
+import type { OperationContext } from '../../engine/operation.ts';
 import type { Database } from '../../postgres/database.ts';
 import { DUMP_SESSION } from '../../postgres/dump.ts';
 import { DatabaseError } from '../../postgres/errors.ts';
@@ -40,9 +41,10 @@ export interface RestoreOptions {
   readonly onStart?: (entries: readonly PlannedEntry[]) => void;
 }
 
-/** A session of its own to restore a dump in, prepared as the dump expects. Close it. */
+/** A session to restore a dump in, prepared as the dump expects. */
 export class RestoreSession {
-  readonly #target: Database;
+  /** Where it is asked whom the session waits for: the maintenance database. */
+  readonly #observer: Database;
   readonly #session: Database;
   readonly #pid: number;
   readonly #tablespaces: ReadonlySet<string>;
@@ -50,31 +52,32 @@ export class RestoreSession {
   readonly failures: Failure[] = [];
 
   private constructor(
-    target: Database,
+    observer: Database,
     session: Database,
     pid: number,
     tablespaces: ReadonlySet<string>,
     options: RestoreOptions,
   ) {
-    this.#target = target;
+    this.#observer = observer;
     this.#session = session;
     this.#pid = pid;
     this.#tablespaces = tablespaces;
     this.#options = options;
   }
 
-  static async open(target: Database, options: RestoreOptions = {}): Promise<RestoreSession> {
-    const session = target.fork();
+  /** Uses the given session; what it sets there holds until the session goes to the next job. */
+  static async open(
+    { targetCluster }: Pick<OperationContext, 'targetCluster'>,
+    session: Database,
+    options: RestoreOptions = {},
+  ): Promise<RestoreSession> {
     await session.script(DUMP_SESSION);
     const rows = await session.many(
       z.object({ spcname: z.string(), pid: z.number() }),
       sql`select spcname, pg_catalog.pg_backend_pid() as pid from pg_catalog.pg_tablespace`,
     );
-    return new RestoreSession(target, session, rows[0]!.pid, new Set(rows.map((row) => row.spcname)), options);
-  }
-
-  close(): Promise<void> {
-    return this.#session.close();
+    const tablespaces = new Set(rows.map((row) => row.spcname));
+    return new RestoreSession(targetCluster.maintenance, session, rows[0]!.pid, tablespaces, options);
   }
 
   /**
@@ -150,7 +153,7 @@ export class RestoreSession {
   async #blockers(signal: AbortSignal): Promise<readonly Blocker[]> {
     try {
       await sleep(ASK_MS, undefined, { signal });
-      return await blockersOf(this.#target, this.#pid);
+      return await blockersOf(this.#observer, this.#pid);
     } catch {
       return [];
     }

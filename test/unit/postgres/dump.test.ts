@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { parseDump } from '../../../src/postgres/dump.ts';
+import { parseDump, sectionsOf } from '../../../src/postgres/dump.ts';
+import type { DumpEntry } from '../../../src/postgres/dump.ts';
 
 const entry = (header: string, body: string, extra = '') => `--\n${header}\n${extra}--\n\n${body}\n\n\n`;
 const START = `--
@@ -140,4 +141,32 @@ test('the same schema dumped at another time is the same text', () => {
         END.replaceAll('04:47:45', time),
     )[0]!.sql;
   expect(dump(1, '05:00:00')).toBe(dump(2, '06:00:00'));
+});
+
+test('what comes after the data is told from what comes before it, privileges by what they are on', () => {
+  const of = (id: number, type: string, ...dependencies: number[]): DumpEntry => ({
+    id,
+    type,
+    dependencies,
+    classOid: 0,
+    oid: 0,
+    name: type,
+    schema: 'public',
+    settings: {},
+    sql: '',
+  });
+  const { before, after } = sectionsOf([
+    of(1, 'TABLE'),
+    of(2, 'COMMENT', 1),
+    of(3, 'CONSTRAINT', 1),
+    // Needs the primary key for its GROUP BY.
+    of(4, 'VIEW', 3),
+    of(5, 'COMMENT', 4),
+    of(6, 'ACL', 1),
+    of(7, 'ACL', 4),
+    of(8, 'ACL', 1, 6),
+    of(9, 'DEFAULT ACL'),
+  ]);
+  expect(before.map(({ id }) => id)).toEqual([1, 2, 6, 8]);
+  expect(after.map(({ id }) => id)).toEqual([3, 4, 5, 7, 9]);
 });
