@@ -3,15 +3,15 @@ import { ExitCode } from '../errors.ts';
 import { approveRun } from '../queue/control.ts';
 import { readRun } from '../queue/read-run.ts';
 import type { RunView } from '../queue/types.ts';
+import { readClusterStatus } from './cluster-status.ts';
 import { catchLeaving } from './leave.ts';
 import type { Leaving } from './leave.ts';
 import { runDocument } from './render/documents.ts';
 import { openLiveView } from './render/live.ts';
 import type { LiveView } from './render/live.ts';
-import { renderReplication } from './render/replication.ts';
+import { renderDatabases } from './render/cluster-status.ts';
 import { renderOutcome } from './render/outcome.ts';
 import { renderRun } from './render/run.ts';
-import { readReplication } from './replication.ts';
 import { exitCodeOf, isSettled } from './run-facts.ts';
 import type { Session } from './session.ts';
 import { whoAmI } from './who.ts';
@@ -70,7 +70,7 @@ async function approvedOnTerminal(session: Session, view: RunView, live: LiveVie
   const { terminal, queues } = session;
   live.clear();
   terminal.note(renderRun(view, { style: terminal.noteStyle, now: Date.now(), width: terminal.width }));
-  terminal.note(`\n${renderReplication(await readReplication(session, view), terminal.noteStyle, terminal.width)}`);
+  terminal.note(`\n${renderDatabases(await readClusterStatus(session, view), terminal.noteStyle, terminal.width)}`);
   const moot = new AbortController();
   const signal = AbortSignal.any([leaving.signal, moot.signal]);
   const looking = (async () => {

@@ -43,6 +43,8 @@ const SINCE = {
   coveringIndexes: 11,
   analyzeSeveral: 11,
   extendedHash: 11,
+  /** pg_stat_replication.reply_time. */
+  replyTime: 12,
   generatedColumns: 12,
   /** SET NOT NULL trusts a validated CHECK and reads no row. */
   notNullByCheck: 12,

@@ -40,6 +40,18 @@ export interface SubscriptionState {
   readonly tables: readonly TableState[];
 }
 
+/** What a subscription is doing, as far as it can be told without entering its database. */
+export interface SubscriptionOverview {
+  readonly database: string;
+  readonly enabled: boolean;
+  /** The apply worker runs. */
+  readonly applying: boolean;
+  /** Sessions that copy tables right now. */
+  readonly copying: number;
+  /** How often its workers have failed, where the target counts it. */
+  readonly errors?: { readonly applying: number; readonly copying: number };
+}
+
 export type EngineName = 'native' | 'pglogical';
 
 export interface HeldSnapshot extends ExportedSnapshot, AsyncDisposable {}
@@ -93,6 +105,8 @@ export interface ReplicationEngine {
   dropSlot(pair: Pair): Promise<boolean>;
 
   subscription(pair: Pair): Promise<SubscriptionState>;
+  /** What our subscriptions of these databases are doing, in few sessions; databases without one are left out. */
+  overview(targetCluster: BoundCluster, databases: readonly string[]): Promise<readonly SubscriptionOverview[]>;
   /** Creates the subscription on the existing slot, disabled: `enable` starts the copy, if it shall copy. */
   createSubscription(pair: Pair, options: { readonly copy: boolean }): Promise<void>;
   enable(pair: Pair): Promise<void>;

@@ -1,12 +1,14 @@
 import * as z from 'zod';
 import { PgconvoyError, UnreachableError } from '../errors.ts';
+import { SubscriptionWorkers, subscriptionWorkers } from '../postgres/catalog/replication-lag.ts';
 import { tableBytes } from '../postgres/catalog/tables.ts';
+import type { BoundCluster } from '../postgres/cluster.ts';
 import { DatabaseError } from '../postgres/errors.ts';
 import { inSecrecy } from '../postgres/secrecy.ts';
 import { fragment, id, join, lit, sql } from '../postgres/sql.ts';
 import { offers } from '../postgres/versions.ts';
-import type { Pair, ReplicationEngine, SubscriptionState, TableName } from './engine.ts';
-import { PUBLICATION, slotName, subscriptionName } from './names.ts';
+import type { Pair, ReplicationEngine, SubscriptionOverview, SubscriptionState, TableName } from './engine.ts';
+import { OURS, PUBLICATION, slotName, subscriptionName } from './names.ts';
 import { secretsOf } from './secrets.ts';
 import { createSlot, createSlotWithSnapshot, dropSlots, hasConfirmed, slot } from './slots.ts';
 import { tablesWithout } from './table-names.ts';
@@ -30,6 +32,7 @@ export const nativeEngine: ReplicationEngine = {
   createSlotWithSnapshot: (pair, timeoutMs) => createSlotWithSnapshot(pair, PLUGIN, timeoutMs),
   dropSlot,
   subscription,
+  overview,
   createSubscription,
   enable: (pair) => alter(pair, 'enable'),
   refresh: (pair) => alter(pair, 'refresh publication'),
@@ -180,6 +183,20 @@ async function subscription({ target, targetCluster }: Pair): Promise<Subscripti
          order by 1, 2`,
   );
   return { ...found, exists: true, errors: found.errors ?? undefined, tables };
+}
+
+/** pg_subscription is shared: one session sees those of all databases. */
+async function overview(targetCluster: BoundCluster): Promise<readonly SubscriptionOverview[]> {
+  const rows = await targetCluster.maintenance.many(SubscriptionWorkers, subscriptionWorkers(OURS));
+  return rows
+    .filter(({ name, database }) => name === subscriptionName(database))
+    .map(({ database, enabled, applying, copying, errors }) => ({
+      database,
+      enabled,
+      applying,
+      copying,
+      ...(errors ? { errors } : {}),
+    }));
 }
 
 /** @see https://www.postgresql.org/docs/current/sql-createsubscription.html */

@@ -4,6 +4,7 @@ import type { Database } from '../postgres/database.ts';
 import { sql } from '../postgres/sql.ts';
 import type { Pair, ReplicationEngine } from './engine.ts';
 import { slotName } from './names.ts';
+import { overview } from './pglogical/overview.ts';
 import { publish, publishedTables, unpublish } from './pglogical/provider.ts';
 import {
   createSubscription,
@@ -36,6 +37,7 @@ export const pglogicalEngine: ReplicationEngine = {
   dropSlot: async ({ source, sourceCluster }) =>
     dropSlots(sourceCluster.maintenance, await slotsOf(sourceCluster.maintenance, source.name)),
   subscription,
+  overview,
   createSubscription,
   enable,
   refresh,

@@ -57,6 +57,10 @@ function reasonToLeaveOut(database: ListedDatabase, patterns: Settings['database
   return undefined;
 }
 
+/** Whether a database takes part, as far as can be told without entering it: not those of initdb, which seldom do. */
+export const mayTakePart = (database: ListedDatabase, patterns: Settings['databases']): boolean =>
+  !BUILT_IN.has(database.name) && reasonToLeaveOut(database, patterns) === undefined;
+
 async function reasonInside({ name }: ListedDatabase, source: BoundCluster): Promise<string | undefined> {
   if (!BUILT_IN.has(name)) return undefined;
   const { found } = await source.database(name).one(HoldsUserObjects, holdsUserObjects());

@@ -192,7 +192,7 @@ describe('with a worker', () => {
 
   test('approve carries the upgrade to its end', async () => {
     const { run } = (await program.json<{ run: RunView }>('status')).document;
-    expect((await program.run('status')).stdout).toMatch(/replication: 2 databases, 2 streaming/);
+    expect((await program.run('status')).stdout).toMatch(/^engine {2}native; .*\n\n.*2 databases: 2 replicating\n/ms);
     expect((await program.run('approve')).stdout).toContain('approved: Switch over now?');
     const done = await program.json<{ run: RunView; outages: readonly { database: string; milliseconds: number }[] }>(
       'status',

@@ -1,13 +1,13 @@
 import type { Command } from 'commander';
 import { latestRun, readRun } from '../../queue/read-run.ts';
 import { ExitCode } from '../../errors.ts';
+import { readClusterStatus } from '../cluster-status.ts';
 import { action, command } from '../command.ts';
 import { followRun } from '../follow.ts';
 import { pickLatest } from '../pick-run.ts';
 import { runDocument } from '../render/documents.ts';
-import { renderReplication } from '../render/replication.ts';
+import { renderConfiguration, renderDatabases } from '../render/cluster-status.ts';
 import { renderRun } from '../render/run.ts';
-import { readReplication } from '../replication.ts';
 import { exitCodeOf } from '../run-facts.ts';
 import { openSession } from '../session.ts';
 
@@ -18,10 +18,14 @@ interface StatusOptions {
 export const status = (): Command =>
   command({
     name: 'status',
-    summary: 'where a run stands, and how far the target is behind',
+    summary: 'where a run and every database stand, and how far the target is behind',
     description:
-      'Shows a run, problems first, and how far each database of the target is behind the source. Without RUN the latest. ' +
-      'Ends with the exit code of the run: 0 while it goes on or is done.',
+      'Shows both servers, a run (without RUN the latest), and of each database, problems first: how far it is set up on the source and on ' +
+      'the target, whether it replicates (initializing, replicating, down and why), and how far the target is behind. ' +
+      '"behind" is WAL of the source, of whichever database, that the target has not confirmed. "for" is at most the age of the oldest ' +
+      'change among it: 0 when nothing is unconfirmed; else how late the last confirmation came, or how long ago the target was last ' +
+      'heard of, whichever is longer; empty where the source does not know. ' +
+      'Ends with the exit code of the run: 0 while it goes on or is done, and without a run.',
     examples: [
       ['pgconvoy status', 'the latest run'],
       ['pgconvoy status upgrade-1123-0412-k3f --watch', 'join a run, from any machine'],
@@ -37,15 +41,18 @@ export const status = (): Command =>
         if (options.watch) return await followRun(session, await pickLatest(session, named));
         const id = named ?? (await latestRun(session.queues))?.id;
         const view = id === undefined ? undefined : await readRun(session.queues, id);
-        const replication = await readReplication(session, view);
+        const servers = await readClusterStatus(session, view);
         const code = view ? exitCodeOf(view) : ExitCode.ok;
         const warnings = view?.state === 'running' ? await session.queueWarnings() : [];
         const { style, width } = terminal;
+        terminal.print(`${renderConfiguration(servers, style)}\n`);
         terminal.print(
           view ? renderRun(view, { style, width, now: Date.now(), warnings }) : 'No run is known to this queue.',
         );
-        terminal.print(`\n${renderReplication(replication, style, width)}`);
-        terminal.document(view ? runDocument(view, code, { replication }) : { ok: true, code, run: null, replication });
+        terminal.print(`\n${renderDatabases(servers, style, width)}`);
+        const { configuration, ...replication } = servers;
+        const more = { configuration, replication };
+        terminal.document(view ? runDocument(view, code, more) : { ok: true, code, run: null, ...more });
         return code;
       }),
     );

@@ -123,7 +123,10 @@ const factsOf = ({ owner, encoding, collate, tablespace }: DatabaseDefinition, u
   unknownSettings: [...unknown],
 });
 
-const ledgerKey = ({ target }: OperationContext) => ({ kind: 'database', database: target.name });
+/** Notes that setup has made a database, or has taken one that was there. */
+export const databaseKey = (database: string) => ({ kind: 'database', database });
+
+const ledgerKey = ({ target }: OperationContext) => databaseKey(target.name);
 
 async function create({ targetCluster, target, log }: OperationContext, wanted: DatabaseDefinition): Promise<void> {
   const { maintenance } = targetCluster;

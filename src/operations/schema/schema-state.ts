@@ -1,8 +1,10 @@
 import * as z from 'zod';
 import type { OperationContext } from '../../engine/operation.ts';
 
-const Note = z.object({ complete: z.boolean() });
-const key = ({ target }: OperationContext) => ({ kind: 'schema', database: target.name });
+export const SchemaNote = z.object({ complete: z.boolean() });
+export const schemaKey = (database: string) => ({ kind: 'schema', database });
+
+const key = ({ target }: OperationContext) => schemaKey(target.name);
 
 /**
  * How far the target's schema is by its ledger: `begun` as long as a journal in the database tells what is made, `complete` once
@@ -11,7 +13,7 @@ const key = ({ target }: OperationContext) => ({ kind: 'schema', database: targe
 export async function schemaState(context: OperationContext): Promise<'nothing' | 'begun' | 'complete'> {
   const entry = await context.targetLedger.find(key(context));
   if (!entry) return 'nothing';
-  return Note.parse(entry.before).complete ? 'complete' : 'begun';
+  return SchemaNote.parse(entry.before).complete ? 'complete' : 'begun';
 }
 
 export const markBegun = (context: OperationContext): Promise<void> =>

@@ -74,6 +74,8 @@ export const TargetDatabases = z.object({
   database: z.string(),
   /** A worker of pglogical applies what comes. */
   applying: z.boolean(),
+  /** What sessions that copy tables call themselves. */
+  copies: z.array(z.string()),
   /** Replication origins of ours, of all databases; in the first row alone. */
   origins: z.array(z.string()),
 });
@@ -82,6 +84,8 @@ export const TargetDatabases = z.object({
 export const targetDatabases = (): Sql => sql`
   select d.datname::text as database,
          exists (select from pg_stat_activity a where a.datid = d.oid and a.backend_type like 'pglogical apply %') as applying,
+         array(select a.application_name from pg_stat_activity a
+                where a.datid = d.oid and a.application_name like 'pgconvoy\\_%\\_copy') as copies,
          case when row_number() over () = 1
               then array(select roname::text from pg_replication_origin where roname like 'pgconvoy\\_%')
               else array[]::text[] end as origins

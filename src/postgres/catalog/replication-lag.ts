@@ -25,19 +25,23 @@ export const confirmedLsn = since(
 export const SlotLag = z.object({
   name: z.string(),
   database: z.string(),
-  plugin: z.string(),
   /** A WAL sender reads it now. */
   active: z.boolean(),
-  /** WAL that the target has not confirmed yet, bytes. */
-  lagBytes: z.number(),
-  /** How far the target's flush is behind, seconds; null while nothing is sent, the target is not connected, or before 10. */
-  lagSeconds: z.number().nullable(),
+  /** How far the source's WAL goes, and up to where the target has confirmed it, bytes. */
+  writtenTo: z.number(),
+  confirmedTo: z.number(),
+  /** How late the target confirmed what it confirmed last, seconds; null while nothing is sent, without a reader, or before 10. */
+  flushLagSeconds: z.number().nullable(),
+  /** Since when nothing was heard of its reader, seconds; null before 12, and without a reader before 17. */
+  silentSeconds: z.number().nullable(),
   /** WAL that the source keeps for it, bytes. */
   retainedBytes: z.number(),
   /** reserved, extended, unreserved or lost (13 and later). */
   walStatus: z.string().nullable(),
 });
 export type SlotLag = z.output<typeof SlotLag>;
+
+const replyTime = since('replyTime', fragment`r.reply_time`, fragment`null::timestamptz`);
 
 /**
  * The logical slots of this LIKE pattern, with how far their readers are behind.
@@ -46,9 +50,11 @@ export type SlotLag = z.output<typeof SlotLag>;
  */
 export const slotLags = (ours: string): Sql => sql`
   with now as (select case when pg_is_in_recovery() then ${lastReplayedLsn} else ${currentLsn} end as lsn)
-  select s.slot_name::text as name, s.database::text as database, s.plugin::text as plugin, s.active,
-         coalesce(greatest(${lsnDifference}(now.lsn, ${confirmedLsn}), 0), 0)::float8 as "lagBytes",
-         ${since('replicationLag', fragment`extract(epoch from r.flush_lag)`, fragment`null`)}::float8 as "lagSeconds",
+  select s.slot_name::text as name, s.database::text as database, s.active,
+         ${lsnDifference}(now.lsn, '0/0')::float8 as "writtenTo",
+         coalesce(${lsnDifference}(${confirmedLsn}, '0/0'), 0)::float8 as "confirmedTo",
+         ${since('replicationLag', fragment`extract(epoch from r.flush_lag)`, fragment`null`)}::float8 as "flushLagSeconds",
+         extract(epoch from clock_timestamp() - coalesce(${replyTime}, (to_json(s)->>'inactive_since')::timestamptz))::float8 as "silentSeconds",
          coalesce(greatest(${lsnDifference}(now.lsn, s.restart_lsn), 0), 0)::float8 as "retainedBytes",
          to_json(s)->>'wal_status' as "walStatus"
     from pg_replication_slots s
@@ -65,7 +71,7 @@ export const SubscriptionWorkers = z.object({
   /** Tables being copied right now. */
   copying: z.number(),
   /** How often its workers have failed (15 and later). */
-  errors: z.number().nullable(),
+  errors: z.object({ applying: z.number(), copying: z.number() }).nullable(),
 });
 export type SubscriptionWorkers = z.output<typeof SubscriptionWorkers>;
 
@@ -73,34 +79,29 @@ export type SubscriptionWorkers = z.output<typeof SubscriptionWorkers>;
  * The subscriptions of this LIKE pattern in all databases, with their workers.
  * @see https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-PG-STAT-SUBSCRIPTION
  */
-export const subscriptionWorkers = (ours: string, counted: boolean): Sql => sql`
+export const subscriptionWorkers = (ours: string): Sql => sql`
   select s.subname::text as name, d.datname::text as database, s.subenabled as enabled,
          count(w.pid) filter (where w.relid is null) > 0 as applying,
          count(w.pid) filter (where w.relid is not null)::int as copying,
-         ${counted ? sql`(select (apply_error_count + sync_error_count)::float8 from pg_stat_subscription_stats where subid = s.oid)` : sql`null::float8`} as errors
+         ${since(
+           'subscriptionStatistics',
+           fragment`(select json_build_object('applying', apply_error_count, 'copying', sync_error_count)
+                       from pg_stat_subscription_stats where subid = s.oid)`,
+           fragment`null::json`,
+         )} as errors
     from pg_subscription s
     join pg_database d on d.oid = s.subdbid
     left join pg_stat_subscription w on w.subid = s.oid
    where s.subname like ${ours}
    group by s.oid, s.subname, s.subenabled, d.datname`;
 
-export const TableCounts = z.object({
-  waiting: z.number(),
-  copying: z.number(),
-  catchingUp: z.number(),
-  streaming: z.number(),
-});
-export type TableCounts = z.output<typeof TableCounts>;
+export const WorkerUse = z.object({ used: z.number(), most: z.number() });
+export type WorkerUse = z.output<typeof WorkerUse>;
 
 /**
- * How many tables of a subscription of this database are in which state.
- * @see https://www.postgresql.org/docs/current/catalog-pg-subscription-rel.html
+ * Workers of native subscriptions that run, of as many as may.
+ * @see https://www.postgresql.org/docs/current/logical-replication-config.html
  */
-export const tableCounts = (subscription: string): Sql => sql`
-  select count(*) filter (where srsubstate = 'i')::int as waiting,
-         count(*) filter (where srsubstate = 'd')::int as copying,
-         count(*) filter (where srsubstate in ('f', 's'))::int as "catchingUp",
-         count(*) filter (where srsubstate = 'r')::int as streaming
-    from pg_subscription_rel r
-    join pg_subscription s on s.oid = r.srsubid
-   where s.subname = ${subscription}`;
+export const workerUse = (): Sql => sql`
+  select count(pid)::int as used, current_setting('max_logical_replication_workers')::int as most
+    from pg_stat_subscription`;

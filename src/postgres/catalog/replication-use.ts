@@ -81,3 +81,9 @@ export const subscriptionsOf = (database: string): Sql => sql`
     join pg_database d on d.oid = s.subdbid
    where d.datname = ${database}
    order by s.subname`;
+
+export const ReplicationRole = z.object({});
+
+/** A row where this role may log in for replication. */
+export const replicationRole = (role: string): Sql => sql`
+  select from pg_roles where rolname = ${role} and rolcanlogin and rolreplication`;

@@ -2,8 +2,9 @@ import { describe, expect, test } from 'vitest';
 import { Cluster } from '../../src/postgres/cluster.ts';
 import { id, lit } from '../../src/postgres/sql.ts';
 import { subscriptionName } from '../../src/replication/names.ts';
-import { replicationStatus } from '../../src/runtime/replication-status.ts';
+import { readStatus } from '../../src/runtime/status/read-status.ts';
 import { TestPair } from '../helpers/pair.ts';
+import { schemaOnBothSides, walkTo } from '../helpers/streaming.ts';
 import { eventually } from '../helpers/wait.ts';
 
 const inConninfo = (value: string) => `'${value.replaceAll(/['\\]/g, '\\$&')}'`;
@@ -12,18 +13,20 @@ const TABLES = 'create table one (id int primary key); create table two (id int 
 describe.each([
   [10, 18],
   [18, 13],
-] as const)('replicationStatus from %i to %i', (from, to) => {
+] as const)('readStatus from %i to %i', (from, to) => {
   test('follows a database from its slot to its end', async () => {
     await using pair = await TestPair.open({ source: from, target: to });
     const name = await pair.database('My "odd" DB', TABLES, ['source', 'target']);
     const subscription = id(subscriptionName(name)).text;
     const slot = lit(subscriptionName(name)).text;
     const status = async (inCopy: string[] = []) => {
-      const { databases, unreachable } = await replicationStatus(pair.clusters, new AbortController().signal, inCopy);
+      const { databases, unreachable } = await readStatus(pair.clusters, new AbortController().signal, inCopy);
       expect(unreachable).toEqual([]);
+      // Slots and subscriptions are ours; databases of such names are not there.
+      expect(databases.filter((one) => one.database.startsWith('pgconvoy'))).toEqual([]);
       return databases.find(({ database }) => database === name);
     };
-    expect(await status()).toBeUndefined();
+    expect(await status()).toMatchObject({ state: 'not-set-up', setup: { target: { exists: true, ours: false } } });
 
     await pair.query('source', name, 'insert into one values (1), (2); create publication pgconvoy for table one, two');
     await pair.query('source', name, `select pg_create_logical_replication_slot(${slot}, 'pgoutput')`);
@@ -49,15 +52,16 @@ describe.each([
     await pair.query('target', name, `alter subscription ${subscription} refresh publication`);
     await eventually(
       async () =>
-        expect(await status([name])).toMatchObject({ state: 'streaming', tables: { streaming: 2, waiting: 0 } }),
+        expect(await status([name])).toMatchObject({ state: 'replicating', tables: { streaming: 2, waiting: 0 } }),
       {
         timeoutMs: 40_000,
       },
     );
     const streaming = await status();
-    expect(streaming).toMatchObject({ state: 'streaming', slot: { active: true } });
+    expect(streaming).toMatchObject({ state: 'replicating', slot: { active: true } });
     expect(streaming?.tables).toBeUndefined();
     expect(streaming?.lagBytes).toBeLessThan(1e9);
+    expect(streaming?.lagSeconds).toBeLessThan(30);
     expect(streaming?.slot?.walStatus).toBe(from >= 13 ? 'reserved' : undefined);
 
     // A row that is already there makes the apply worker fail again and again.
@@ -90,7 +94,7 @@ test('a side that is away is named, and the other one still tells what it knows'
     `select pg_create_logical_replication_slot(${lit(subscriptionName(name)).text}, 'pgoutput')`,
   );
   const away = new Cluster('target', { ...pair.clusters.target.address, port: 1 }, 'postgres');
-  const status = await replicationStatus({ source: pair.clusters.source, target: away }, new AbortController().signal);
+  const status = await readStatus({ ...pair.clusters, target: away }, new AbortController().signal);
   expect(status.unreachable).toMatchObject([
     { side: 'target', message: expect.stringContaining('ECONNREFUSED') as unknown },
   ]);
@@ -98,4 +102,46 @@ test('a side that is away is named, and the other one still tells what it knows'
     state: 'down',
     reason: 'the target cannot be asked, and does not read the slot',
   });
+});
+
+test('pglogical: from set up to switched on, off and broken', async () => {
+  await using pair = await TestPair.open({ engine: 'pglogical' });
+  const database = await schemaOnBothSides(pair, 'My "odd" DB', TABLES, 'insert into one values (1)');
+  const status = async () => {
+    const { databases, configuration } = await readStatus(pair.clusters, new AbortController().signal);
+    return { ...databases.find((one) => one.database === database), engine: configuration.engine };
+  };
+  expect(await status()).toMatchObject({ engine: 'pglogical', state: 'set-up' });
+  await walkTo(pair, database, 'create-slot');
+  expect(await status()).toMatchObject({ state: 'missing', setup: { source: { slot: true } } });
+  await walkTo(pair, database, 'create-subscription');
+  expect(await status()).toMatchObject({ state: 'disabled', setup: { target: { subscription: true } } });
+  await walkTo(pair, database, 'copy-tables');
+  await eventually(async () => expect(await status()).toMatchObject({ state: 'replicating', slot: { active: true } }));
+
+  await pair.query('target', database, 'alter table one add constraint positive check (id < 5)');
+  await pair.query('source', database, 'insert into one values (7)');
+  await eventually(async () => expect(await status()).toMatchObject({ state: 'down' }), { timeoutMs: 20_000 });
+});
+
+test('setup is seen on both sides before start: the schema, the publication, the role', async () => {
+  await using pair = await TestPair.open();
+  const database = await schemaOnBothSides(pair, 'waits', TABLES);
+  const status = async () => {
+    const { databases, configuration } = await readStatus(pair.clusters, new AbortController().signal);
+    return { configuration, ...databases.find((one) => one.database === database)! };
+  };
+  const begun = await status();
+  expect(begun).toMatchObject({ state: 'set-up', configuration: { engine: 'native', role: { ready: false } } });
+  expect(begun.setup).toMatchObject({
+    source: { exists: true },
+    target: { exists: true, ours: true, schema: 'nothing' },
+  });
+  await pair.context(database).targetLedger.record({ kind: 'schema', database }, { complete: false });
+  expect((await status()).setup).toMatchObject({ source: { published: false }, target: { schema: 'begun' } });
+  await walkTo(pair, database, 'create-publication');
+  const ready = await status();
+  expect(ready).toMatchObject({ state: 'set-up', configuration: { role: { ready: true } } });
+  expect(ready.setup).toMatchObject({ source: { published: true, slot: false } });
+  expect(ready.configuration.source.version).toMatch(/^15\./);
 });

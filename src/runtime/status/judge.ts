@@ -1,0 +1,124 @@
+import type { SlotLag, WorkerUse } from '../../postgres/catalog/replication-lag.ts';
+import type { SubscriptionOverview } from '../../replication/engine.ts';
+import type { TableCounts } from '../../replication/table-counts.ts';
+import type { DatabaseSetup, DatabaseStatus } from './types.ts';
+
+/** What both clusters say of one database; a side that cannot be asked says nothing. */
+export interface Seen {
+  readonly database: string;
+  readonly setup: DatabaseSetup;
+  readonly slot: SlotLag | undefined;
+  readonly lagSeconds: number | undefined;
+  readonly subscription: SubscriptionOverview | undefined;
+  readonly tables: TableCounts | undefined;
+  /** Of the target's logical replication workers; undefined where the engine has others. */
+  readonly workers: WorkerUse | undefined;
+  /** A run is copying it right now: then the subscription may still be to come. */
+  readonly inCopy: boolean;
+  /** Which sides have answered. */
+  readonly known: { readonly source: boolean; readonly target: boolean };
+}
+
+/** Where a database stands, and why where that is not as it should be. Pure. */
+export function judge(seen: Seen): DatabaseStatus {
+  const { database, setup, slot, lagSeconds, tables } = seen;
+  return {
+    database,
+    ...stateOf(seen),
+    setup,
+    ...(tables ? { tables } : {}),
+    ...(slot
+      ? {
+          lagBytes: lagBytes(slot),
+          ...(lagSeconds === undefined ? {} : { lagSeconds }),
+          slot: {
+            active: slot.active,
+            retainedBytes: slot.retainedBytes,
+            ...(slot.walStatus === null ? {} : { walStatus: slot.walStatus }),
+          },
+        }
+      : {}),
+  };
+}
+
+const lagBytes = ({ writtenTo, confirmedTo }: SlotLag): number => Math.max(0, writtenTo - confirmedTo);
+
+/**
+ * How old, at most, the oldest change is that the target has not confirmed. Nothing unconfirmed: 0. Else the longer of two: how late the
+ * last confirmation was (the WAL sender measures it), and how long ago the reader was last heard of, since a large transaction
+ * that is being decoded or applied leaves the first one at 0. What was all confirmed `elapsed` seconds later is not older than that.
+ * @param later the same slot, looked at again
+ */
+export function secondsBehind(
+  slot: SlotLag,
+  later?: { readonly slot: SlotLag; readonly elapsed: number },
+): number | undefined {
+  if (lagBytes(slot) === 0) return 0;
+  if (later && later.slot.confirmedTo >= slot.writtenTo) return later.elapsed;
+  const known = [slot.flushLagSeconds, slot.silentSeconds].filter((seconds) => seconds !== null);
+  return known.length === 0 ? undefined : Math.max(0, ...known);
+}
+
+type Verdict = Pick<DatabaseStatus, 'state' | 'reason'>;
+
+const down = (reason: string): Verdict => ({ state: 'down', reason });
+
+function stateOf(seen: Seen): Verdict {
+  const { setup, slot, subscription, known } = seen;
+  if (setup.target.opened) return { state: 'switched-over' };
+  if (!slot && !subscription) return known.source || known.target ? before(setup) : down('neither side can be asked');
+  if (!known.target) {
+    if (slot?.active) return { state: 'replicating' };
+    return down('the target cannot be asked, and does not read the slot');
+  }
+  if (!subscription && seen.inCopy) return { state: 'initializing' };
+  if (!subscription)
+    return { state: 'missing', reason: 'the slot makes the source keep WAL for it, and no subscription reads it' };
+  if (!subscription.enabled) return { state: 'disabled' };
+  return running(seen, subscription);
+}
+
+/** Before the slot; where a part of the road is behind it already, start goes on from there. */
+const before = ({ source, target }: DatabaseSetup): Verdict =>
+  source.published || target.ours ? { state: 'set-up' } : { state: 'not-set-up' };
+
+function running(seen: Seen, subscription: SubscriptionOverview): Verdict {
+  const { slot, tables, known } = seen;
+  if (known.source && !slot) return down('its slot on the source is gone: only a new copy helps (`pgconvoy start`)');
+  if (slot?.walStatus === 'lost') {
+    return down(
+      'the source has removed WAL that it needs (max_slot_wal_keep_size): only a new copy helps (`pgconvoy start`)',
+    );
+  }
+  if (!subscription.applying) return down(whyNoWorker(seen, subscription));
+  const unfinished = tables ? tables.waiting + tables.copying + tables.catchingUp : subscription.copying;
+  if (unfinished > 0) return { state: 'initializing' };
+  if (slot && !slot.active)
+    return down(
+      `its worker runs on the target and does not read the slot: ${failures(subscription) ?? 'it has just been started, or fails again and again'}`,
+    );
+  if (slot?.walStatus === 'unreserved') {
+    return { state: 'replicating', reason: 'the source is about to remove WAL that it needs (max_slot_wal_keep_size)' };
+  }
+  return { state: 'replicating' };
+}
+
+function whyNoWorker({ workers }: Seen, subscription: SubscriptionOverview): string {
+  const failed = failures(subscription);
+  if (failed !== undefined) return failed;
+  if (workers && workers.used >= workers.most) {
+    return `no worker slot is free on the target: all ${workers.most} of max_logical_replication_workers are in use`;
+  }
+  const usedUp = workers ? '' : ', or max_worker_processes is used up';
+  return `no worker of it runs on the target: it was just started, or fails${usedUp}; the target's log says why`;
+}
+
+function failures({ errors }: SubscriptionOverview): string | undefined {
+  if (!errors || errors.applying + errors.copying === 0) return undefined;
+  const times = (count: number) => (count === 1 ? 'once' : `${count} times`);
+  const parts = [
+    ...(errors.applying > 0 ? [`${times(errors.applying)} applying changes`] : []),
+    ...(errors.copying > 0 ? [`${times(errors.copying)} copying tables`] : []),
+  ];
+  return `its worker on the target fails and is started again (${parts.join(', ')} so far): the target's log says why`;
+}
