@@ -36,7 +36,7 @@ async function readFile(database: Database, path: string, isNeeded: boolean): Pr
   let lines: z.output<typeof Line>[] = [];
   try {
     await database.transaction(async () => {
-      await database.run(sql`create temporary table pgconvoy_lines (line text) on commit drop`);
+      await database.run(sql`create temporary table ${id('pgconvoy_lines')} (line text) on commit drop`);
       await database.run(
         sql`copy ${table} from ${lit(path)} with (format csv, delimiter E'\\x01', quote E'\\x02', encoding 'LATIN1')`,
       );

@@ -127,6 +127,7 @@ const RELATIONS: Readonly<Record<string, readonly [columns: string, later?: Read
   pg_identify_object: ['type schema name identity'],
   // Our own.
   '"ledger"': ['kind database object before at'],
+  '"pgconvoy_lines"': ['line'],
   // Tables of pglogical 2 itself, the same for all these versions.
   local_node: ['node_id node_local_interface'],
   node: ['node_id node_name'],
@@ -146,7 +147,7 @@ const LATER_RELATIONS: Readonly<Record<string, readonly [Since, columns: string]
 const FUNCTIONS = words(`
   acldefault aclexplode array_agg array_to_string bool_or btrim clock_timestamp coalesce col_description convert_to count current_database
   current_setting date_part extract format format_type generate_series get_byte greatest has_database_privilege has_function_privilege
-  has_schema_privilege has_table_privilege hashtext host inet_server_addr json_agg json_build_object json_object_agg json_to_recordset
+  has_schema_privilege has_table_privilege hashtext host inet_server_addr hashint8 json_agg json_build_object json_each_text json_object_agg json_to_recordset
   least left length lower max md5 min nextval now nullif obj_description pg_advisory_lock pg_advisory_unlock pg_advisory_xact_lock
   pg_backend_pid pg_cancel_backend pg_conf_load_time pg_create_logical_replication_slot pg_current_xlog_insert_location
   pg_current_xlog_location pg_drop_replication_slot pg_encoding_to_char pg_export_snapshot pg_get_constraintdef
@@ -187,7 +188,8 @@ const KEYWORDS = words(`
   trigger true truncate type union unique unknown until update usage user using valid validate values verbose view when where with
   within without work write zone
   login replication nosuperuser nocreatedb nocreaterole createdb createrole public delimiter csv quote first select_only
-  ctid oid tableoid last_value is_called`);
+  ctid oid tableoid xmin last_value is_called pglogical execute tables
+  default_transaction_read_only`);
 const LATER_KEYWORDS: Readonly<Record<string, Since>> = {
   bypassrls: 9.5,
   conflict: 9.5,
@@ -247,14 +249,18 @@ export function unknownWords(text: string, major: number): string[] {
     vocabulary.add(name);
     for (const column of relations.get(name)!) vocabulary.add(column);
   }
-  for (const name of declared(tokens, vocabulary)) vocabulary.add(name);
+  for (const name of declared(tokens, vocabulary, (token) => relations.has(token))) vocabulary.add(name);
   const unknown = tokens.filter((token) => /^[a-z_]/.test(token) && !vocabulary.has(token));
   const forms = LATER_FORMS.filter(([form, since]) => major < since && form.test(bare(text))).map(([, , what]) => what);
   return [...new Set([...unknown, ...forms])];
 }
 
 /** Aliases: after AS, after a relation, a query of WITH or a closing bracket, before `AS (`, and the columns in brackets behind one of them. */
-function declared(tokens: readonly string[], vocabulary: ReadonlySet<string>): Set<string> {
+function declared(
+  tokens: readonly string[],
+  vocabulary: ReadonlySet<string>,
+  isTable: (token: string) => boolean,
+): Set<string> {
   const names = new Set<string>();
   const isName = (token: string | undefined) => token !== undefined && /^[a-z_]/.test(token) && !vocabulary.has(token);
   const columnsFrom = (at: number) => {
@@ -269,10 +275,10 @@ function declared(tokens: readonly string[], vocabulary: ReadonlySet<string>): S
       columnsFrom(at + 2);
     } else if (names.has(token) && ['from', 'join', ','].includes(tokens[at - 1] ?? '') && isName(next)) {
       names.add(next!);
-    } else if ((token === ')' || token.startsWith('pg_') || token.startsWith('"')) && isName(next)) {
+    } else if ((token === ')' || isTable(token) || token.startsWith('"')) && isName(next)) {
       names.add(next!);
       columnsFrom(at + 2);
-    } else if ((token === 'with' || token === 'recursive' || token === ',') && isName(next)) {
+    } else if ((token === 'with' || token === 'recursive' || token === ',') && /^[a-z_]/.test(next ?? '')) {
       const after = tokens[at + 2] === '(' ? tokens.indexOf(')', at + 2) + 1 : at + 2;
       if (tokens[after] !== 'as' || tokens[after + 1] !== '(') continue;
       names.add(next!);

@@ -71,9 +71,9 @@ export async function letIn(source: Database, role: string): Promise<void> {
   const { yes } = await source.one(
     Followed,
     sql`select has_schema_privilege(${role}, 'pglogical', 'usage')
-               and not exists (select from pg_class where relnamespace = 'pglogical'::regnamespace and relkind in ('r', 'v')
+               and not exists (select from pg_class where relnamespace = (select oid from pg_namespace where nspname = 'pglogical') and relkind in ('r', 'v')
                                  and not has_table_privilege(${role}, oid, 'select'))
-               and not exists (select from pg_proc where pronamespace = 'pglogical'::regnamespace
+               and not exists (select from pg_proc where pronamespace = (select oid from pg_namespace where nspname = 'pglogical')
                                  and not has_function_privilege(${role}, oid, 'execute')) as yes`,
   );
   if (yes) return;

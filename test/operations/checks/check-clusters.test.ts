@@ -238,7 +238,7 @@ describe('two clusters with everything wrong', () => {
       "is replica; logical replication needs logical. On the source: ALTER SYSTEM SET wal_level = 'logical'",
     );
     expect(text.get('output-plugin')).toContain(
-      `ALTER SYSTEM SET output_plugin_libraries = 'pgoutput', 'test_decoding', 'odd name'; `,
+      `ALTER SYSTEM SET output_plugin_libraries = 'test_decoding', 'odd name', 'pgoutput'; `,
     );
     expect(text.get('replication-slots')).toContain(
       'is 2: 1 in use, 1 free, 9 needed (one for each of 3 databases and 6 for table copies)',
@@ -300,7 +300,7 @@ describe('two clusters with everything wrong', () => {
       'local\tall\tall\tscram-sha-256',
       'host "My ""odd"" DB",été, b +staff,"Bob, jr" 10.0.0.0/9 md5 # why',
       'hostnossl @"names of dbs" all fe80:: ffc0:: ident map="my map"',
-      'hostnossl sameuser,replication all samenet reject',
+      'hostnossl sameuser,replication all samenet scram-sha-256',
       'host all all .example.com password',
       'host all postgres 127.0.0.1/32 \\',
       '  scram-sha-256',
