@@ -49,22 +49,24 @@ export const copyTables = defineOperation({
     const { engine, source } = context;
     const pair = pairOf(context);
     await refuseWhenOpened(context, 'a new copy');
-    await refuseWithoutSlot(context);
     const subscription = await engine.subscription(pair);
+    // A copy that was broken off makes its slot anew when it begins again.
+    if (!subscription.broken) await refuseWithoutSlot(context);
     if (!subscription.exists) {
       throw new PgconvoyError(`target, database "${source.name}": there is no subscription to start`, {
         hint: 'Somebody has dropped it: run `pgconvoy start` again.',
       });
     }
     const published = (await engine.publishedTables(pair)) ?? [];
-    if (!subscription.enabled) {
+    if (!subscription.enabled || subscription.broken) {
       const states = new Set(['waiting', 'copying']);
       await emptyTables(
         context,
         subscription.tables.filter(({ state }) => states.has(state)),
       );
-      await engine.enable(pair);
     }
+    if (!subscription.enabled) await engine.enable(pair);
+    else if (!subscription.running) await engine.wake?.(pair);
     if (tablesWithout(published, subscription.tables).length > 0) await engine.refresh(pair);
     await untilAllStream(context, published);
   },
@@ -94,9 +96,15 @@ async function untilAllStream(context: OperationContext, published: readonly Tab
   const sizes = await tableSizes(context, published);
   let look = LOOK_FIRST_MS;
   let last = { state: '', at: Date.now(), errors: 0, lookedInto: 0 };
+  let mayBeginAgain = true;
   for (;;) {
     signal.throwIfAborted();
     const subscription = await engine.subscription(pair);
+    if (subscription.broken && mayBeginAgain) {
+      log.warn('the copy was broken off: it begins again');
+      mayBeginAgain = false;
+      await engine.wake?.(pair);
+    }
     const now = progressOf(subscription, sizes);
     if (missingTables(published, subscription).length === 0 && subscription.running) {
       progress(now);

@@ -4,7 +4,10 @@ import type { Database } from '../../postgres/database.ts';
 import { describeLockHolder, lockHolders } from '../../postgres/locks.ts';
 import { id, sql } from '../../postgres/sql.ts';
 import type { SubscriptionState, TableName } from '../../replication/engine.ts';
+import { tableKey } from '../../replication/table-names.ts';
 import { nonEmptyTables } from './non-empty-tables.ts';
+import { pairOf } from './pair.ts';
+import { pglogicalTrouble } from './pglogical-trouble.ts';
 import { replicatedColumns } from './replicated-columns.ts';
 
 /** Why the copy of some tables does not come on. */
@@ -32,8 +35,10 @@ export async function copyTrouble(
       (await columnTrouble(context, tables)) ??
       (await lockTrouble(context.source, tables, 'AccessShareLock')) ??
       (await lockTrouble(context.target, tables, 'RowExclusiveLock')) ??
-      (await leftoverTrouble(context, tables)) ??
-      (await capacityTrouble(context, subscription))
+      (await leftoverTrouble(context, subscription)) ??
+      (await (context.engine.name === 'pglogical'
+        ? pglogicalTrouble(context, subscription)
+        : capacityTrouble(context, subscription)))
     );
   } catch (error) {
     context.signal.throwIfAborted();
@@ -103,16 +108,24 @@ async function columnTrouble(
   return undefined;
 }
 
+/** pglogical commits all tables at once, a moment before it says so: as long as it copies, rows may be its own. */
 async function leftoverTrouble(
-  { target }: OperationContext,
-  tables: readonly (TableName & { readonly state: string })[],
+  context: OperationContext,
+  { tables, running, broken }: SubscriptionState,
 ): Promise<Trouble | undefined> {
-  const filled = await nonEmptyTables(
-    target,
-    tables.filter(({ state }) => state === 'waiting' || state === 'copying'),
-  );
+  const { target, engine } = context;
+  const begun = tables.some(({ state }) => state !== 'waiting');
+  if (engine.name === 'pglogical' && begun && running && !broken) return undefined;
+  const isUnfinished = ({ state }: { readonly state: string }) => state === 'waiting' || state === 'copying';
+  const found = await nonEmptyTables(target, tables.filter(isUnfinished));
+  if (found.length === 0) return undefined;
+  // What has been copied meanwhile has its rows rightly.
+  const now = await engine.subscription(pairOf(context));
+  const still = new Set(now.tables.filter(isUnfinished).map(tableKey));
+  const filled = found.filter((table) => still.has(tableKey(table)));
   const [first] = filled;
-  if (!first) return undefined;
+  if (!first || (engine.name === 'pglogical' && now.tables.some(({ state }) => state !== 'waiting') && !now.broken))
+    return undefined;
   return {
     lasting: true,
     message: `target, database "${target.name}": ${named(filled)} held rows before the copy, so that it fails or doubles them`,
