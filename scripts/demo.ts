@@ -1,5 +1,5 @@
 /**
- * npm run demo [-- --databases N] [-- --keep]
+ * npm run demo [-- --databases N] [-- --engine pglogical] [-- --keep]
  * A whole upgrade on real servers while applications write, from nothing to the proof that nothing was lost.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -16,7 +16,7 @@ import { HELP, readOptions } from './demo/options.ts';
 import type { DemoOptions } from './demo/options.ts';
 import { prove } from './demo/proof.ts';
 import { count, failure, heading, line, seconds, verdicts } from './demo/say.ts';
-import { endPrivateQueue, keepUp, openWorld, sizeOf } from './demo/world.ts';
+import { endPrivateQueue, keepUp, majorsOf, openWorld, sizeOf } from './demo/world.ts';
 import type { World } from './demo/world.ts';
 import { setUpKit } from './kit/setup.ts';
 
@@ -31,8 +31,8 @@ try {
 
 async function demo(options: DemoOptions): Promise<boolean> {
   heading('Servers of two majors');
-  await setUpKit('demo');
-  const world = await openWorld();
+  await setUpKit('demo', majorsOf(options.engine));
+  const world = await openWorld(options.engine);
   const commands = await Commands.open(world);
   const { source, target } = world;
   line(
@@ -41,7 +41,7 @@ async function demo(options: DemoOptions): Promise<boolean> {
   line(`pgconvoy.yaml names both; no queue is configured, so pgconvoy brings its own`);
   let holds = false;
   try {
-    holds = await upgrade(world, commands, workloadDatabases(source.major, options.databases));
+    holds = await upgrade(world, commands, workloadDatabases(source.major, options.databases, options.engine));
   } catch (error) {
     failure((error as Error).message);
   }
@@ -80,7 +80,7 @@ async function upgrade(world: World, commands: Commands, databases: readonly Wor
   heading('Is anything in the way?');
   await commands.run(['check'], 3);
   heading('Mend it: every table gets a replica identity');
-  await commands.run(['fix'], 0);
+  await commands.run(world.engine === 'native' ? ['fix'] : ['fix', '--yes'], 0);
   heading('Is anything in the way now?');
   await commands.run(['check'], 0);
   heading('Upgrade, up to the point where a person decides');

@@ -1,7 +1,9 @@
 import { parseArgs } from 'node:util';
+import type { EngineName } from '../../src/replication/engine.ts';
 
 export interface DemoOptions {
   readonly databases: number;
+  readonly engine: EngineName;
   readonly keep: boolean;
   readonly help: boolean;
 }
@@ -16,6 +18,8 @@ you would do: pgconvoy plan, check, fix, check, upgrade, status, approve, uninst
 It takes about a minute, two more where the servers have to be fetched first.
 
   --databases N   how many databases; from the thirteenth on they are alike (default 12, at most 60)
+  --engine NAME   native (default, 15 to 18) or pglogical (13 to 18, without what that cannot carry: generated columns,
+                  deferrable keys; tables without a key get a key column)
   --keep          leave both clusters up at the end, to look at them, until Ctrl-C
   --help          this text
 
@@ -29,6 +33,7 @@ export function readOptions(args: readonly string[]): DemoOptions {
     args: [...args],
     options: {
       databases: { type: 'string', default: '12' },
+      engine: { type: 'string', default: 'native' },
       keep: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
     },
@@ -37,5 +42,7 @@ export function readOptions(args: readonly string[]): DemoOptions {
   if (!Number.isInteger(databases) || databases < 1 || databases > 60) {
     throw new Error(`--databases ${values.databases}: a number from 1 to 60`);
   }
-  return { databases, keep: values.keep, help: values.help };
+  const { engine } = values;
+  if (engine !== 'native' && engine !== 'pglogical') throw new Error(`--engine ${engine}: either native or pglogical`);
+  return { databases, engine, keep: values.keep, help: values.help };
 }

@@ -8,13 +8,15 @@ import { stringify } from 'yaml';
 import type { ConfigInput } from '../../src/config/schema.ts';
 import { isRunning, openRunFolder, recordServer } from '../../test/helpers/run-folder.ts';
 import type { ProcessIdentity } from '../../test/helpers/run-folder.ts';
+import type { EngineName } from '../../src/replication/engine.ts';
 import { clusterUrl, startCluster } from '../../test/helpers/servers.ts';
-import type { Cluster, ClusterInfo } from '../../test/helpers/servers.ts';
+import type { Cluster, ClusterInfo, Major } from '../../test/helpers/servers.ts';
 import { eventually } from '../../test/helpers/wait.ts';
 import { ensureRedis } from '../kit/kit.ts';
 import { line } from './say.ts';
 
 export interface World {
+  readonly engine: EngineName;
   readonly source: Cluster;
   readonly target: Cluster;
   /** Holds pgconvoy.yaml, the writers' record, and pgconvoy's state: commands run here. */
@@ -24,7 +26,7 @@ export interface World {
 }
 
 /** Starts both clusters; from here on everything ends with this process, however it ends. */
-export async function openWorld(): Promise<World> {
+export async function openWorld(engine: EngineName): Promise<World> {
   // Registered before the run's own handlers, which stop what is recorded.
   let state: string | undefined;
   const onEnd = (event: string | number) => {
@@ -37,14 +39,17 @@ export async function openWorld(): Promise<World> {
   state = join(folder, 'state');
   const password = randomBytes(9).toString('base64url');
   const [source, target] = await Promise.all([
-    startCluster({ major: 15, name: 'source', password }),
-    startCluster({ major: 18, name: 'target', password }),
+    startCluster({ major: majorsOf(engine)[0], name: 'source', password, pglogical: engine === 'pglogical' }),
+    startCluster({ major: majorsOf(engine)[1], name: 'target', password, pglogical: engine === 'pglogical' }),
   ]);
-  writeFileSync(join(folder, 'pgconvoy.yaml'), stringify(configOf(source, target)), { mode: 0o600 });
-  return { source, target, folder, env: { PGCONVOY_REDIS_SERVER: await ensureRedis() } };
+  writeFileSync(join(folder, 'pgconvoy.yaml'), stringify(configOf(source, target, engine)), { mode: 0o600 });
+  return { engine, source, target, folder, env: { PGCONVOY_REDIS_SERVER: await ensureRedis() } };
 }
 
-function configOf(source: ClusterInfo, target: ClusterInfo): ConfigInput {
+/** Of the source and the target. pglogical of 15 and 17 makes DROP DATABASE hang, which the canary needs. */
+export const majorsOf = (engine: EngineName): readonly [Major, Major] => (engine === 'native' ? [15, 18] : [13, 18]);
+
+function configOf(source: ClusterInfo, target: ClusterInfo, engine: EngineName): ConfigInput {
   const server = ({ host, port, user, password }: ClusterInfo) => ({
     host,
     port,
@@ -56,6 +61,8 @@ function configOf(source: ClusterInfo, target: ClusterInfo): ConfigInput {
     source: server(source),
     target: server(target),
     state: './state',
+    // pglogical does without the whole row as identity.
+    ...(engine === 'native' ? {} : { engine, fix: { default: 'surrogate-key' as const } }),
     ...(target.clients ? { tools: { bin: target.bin } } : {}),
   };
 }
