@@ -35,21 +35,30 @@ const isOurs = (): Sql =>
  * @see https://www.postgresql.org/docs/current/sql-altertable.html
  */
 export const surrogateObstacles = (): Sql => sql`
-  with used as (
-    select distinct a.atttypid
-      from pg_attribute a join pg_class c on c.oid = a.attrelid and c.relkind in ('r', 'p', 'm')
-     where a.attnum > 0 and not a.attisdropped and a.atttypid >= 16384)
   select "table", obstacle from (
     select c.oid::text as "table",
            case when (row_to_json(c)->>'relispartition')::bool then 'partition'
                 when c.reloftype <> 0 then 'typed'
-                when exists (select from pg_inherits i where i.inhparent = c.oid) then 'parent'
-                when exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = ${lit(SURROGATE_COLUMN)}
-                                and not a.attisdropped and (${isOurs()}) is not true) then 'taken' end as obstacle,
-           exists (select from used u where u.atttypid in (c.reltype, t.typarray)) as is_type
-      from pg_class c join pg_type t on t.oid = c.reltype
-     where c.relkind = 'r' and c.relpersistence = 'p' and c.relnamespace <> (select oid from pg_namespace where nspname = 'pg_catalog')) o
+                when c.oid in (select inhparent from pg_inherits) then 'parent'
+                when c.oid in (select a.attrelid from pg_attribute a
+                                where a.attname = ${lit(SURROGATE_COLUMN)} and not a.attisdropped and (${isOurs()}) is not true)
+                     then 'taken' end as obstacle,
+           c.oid in (${tablesUsedAsType()}) as is_type
+      from pg_class c
+     where c.relkind = 'r' and c.relpersistence = 'p'
+       and c.relnamespace <> (select oid from pg_namespace where nspname = 'pg_catalog')) o
    where obstacle is not null or is_type`;
+
+/** Tables whose row type, or an array of it, is the type of a column that is stored. */
+function tablesUsedAsType(): Sql {
+  return sql`
+    select coalesce(nullif(e.typrelid, 0), t.typrelid)
+      from pg_attribute a
+      join pg_class u on u.oid = a.attrelid and u.relkind in ('r', 'p', 'm')
+      join pg_type t on t.oid = a.atttypid
+      left join pg_type e on e.oid = t.typelem
+     where a.attnum > 0 and not a.attisdropped and a.atttypid >= 16384`;
+}
 
 export const SurrogateState = z.object({
   owner: z.string(),
