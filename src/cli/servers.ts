@@ -1,6 +1,7 @@
 import type { LoadedConfig } from '../config/load.ts';
 import { closeClusters, openClusters } from '../runtime/clusters.ts';
 import type { Clusters } from '../runtime/context.ts';
+import { engineOf } from '../runtime/engine.ts';
 import { selectDatabases } from '../runtime/databases.ts';
 import type { Selection } from '../runtime/databases.ts';
 import { meetServers, serversAway } from '../runtime/preflight-servers.ts';
@@ -41,6 +42,11 @@ export class Servers implements AsyncDisposable {
   constructor(loaded: LoadedConfig, terminal: Terminal) {
     this.clusters = openClusters(loaded);
     this.#terminal = terminal;
+  }
+
+  /** How rows travel, by the configuration or the source's version. */
+  async engine(): Promise<string> {
+    return (await engineOf(this.clusters, this.#signal)).name;
   }
 
   /**

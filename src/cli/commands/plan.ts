@@ -28,10 +28,17 @@ export const plan = (): Command =>
         await using servers = new Servers(await configOf(invocation), terminal);
         const { selected, reported } = await servers.select();
         const planned = planOf(workflow, selected);
+        const engine = await servers.engine();
         const identities = setsIdentities(planned) ? await readIdentities(servers, selected) : undefined;
-        terminal.print(renderPlan(planned, reported, terminal.style, terminal.width));
+        terminal.print(renderPlan({ ...planned, engine }, reported, terminal.style, terminal.width));
         if (identities) terminal.print(`\n${renderIdentities(identities, terminal.style, terminal.width)}`.trimEnd());
-        terminal.document({ ok: true, plan: planned, leftOut: reported, ...(identities ? { identities } : {}) });
+        terminal.document({
+          ok: true,
+          engine,
+          plan: planned,
+          leftOut: reported,
+          ...(identities ? { identities } : {}),
+        });
         return ExitCode.ok;
       }),
     );

@@ -9,9 +9,14 @@ interface LeftOut {
 }
 
 /** What a run would do: which databases travel and which stay, then every stage with its steps, in order. */
-export function renderPlan(plan: Plan, leftOut: readonly LeftOut[], style: Style, width: number): string {
+export function renderPlan(
+  plan: Plan & { readonly engine: string },
+  leftOut: readonly LeftOut[],
+  style: Style,
+  width: number,
+): string {
   return [
-    style.bold(`${plan.workflow}: ${plan.title}`),
+    `${style.bold(`${plan.workflow}: ${plan.title}`)} ${style.dim(`(engine: ${plan.engine})`)}`,
     '',
     ...databases(plan, style, width),
     ...(leftOut.length > 0 ? ['', ...left(leftOut, style, width)] : []),

@@ -45,9 +45,11 @@ test('databases, those left out with the reason, and every stage with its steps'
     { name: 'test1', reason: 'excluded by "test*"' },
     { name: 'test2', reason: 'excluded by "test*"' },
   ];
-  expect(renderPlan(plan, leftOut, plain, 80)).toMatchSnapshot();
+  expect(renderPlan({ ...plan, engine: 'native' }, leftOut, plain, 80)).toMatchSnapshot();
 });
 
 test('no database at all is said', () => {
-  expect(renderPlan(planOf(workflow, []), [], plain, 80)).toContain('No database is selected.');
+  expect(renderPlan({ ...planOf(workflow, []), engine: 'native' }, [], plain, 80)).toContain(
+    'No database is selected.',
+  );
 });

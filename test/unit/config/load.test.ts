@@ -53,13 +53,15 @@ describe('where the configuration comes from', () => {
   });
 
   test('flags alone are enough', () => {
-    const { addresses, config, file } = load({
+    const { addresses, config, settings, file } = load({
       flags: {
         source: 'postgres://us%20er:p%40ss@old:5433/my%2Fdb?sslmode=disable',
         target: 'host=/run/pg port=5434 user=me',
         queue: 'redis://q',
+        engine: 'pglogical',
       },
     });
+    expect([config.engine, settings.engine]).toEqual(['pglogical', 'pglogical']);
     expect(file).toBeUndefined();
     expect(addresses.source).toEqual({
       host: 'old',
