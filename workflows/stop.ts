@@ -12,6 +12,7 @@ export const stop = defineWorkflow({
     eachDatabase(op.awaitCatchUp),
     barrier('Every database has caught up'),
 
+    eachDatabase(op.checkDrift, {}, { findings: 'block' }),
     eachDatabase(op.fenceSource, {}, { startsOutage: true }),
     eachDatabase(op.awaitLsn),
     eachDatabase(op.copySequences),

@@ -15,7 +15,8 @@ export const upgrade = defineWorkflow({
     ...fix.rows,
     ...setup.rows,
     ...start.rows,
-    // Who is asked shall see a target that has caught up; nobody is asked where all databases are open already.
+    // Who is asked shall see a target that has caught up, and what was changed meanwhile; nobody is asked where all databases are open already.
+    eachDatabase(op.checkDrift),
     eachDatabase(op.awaitCatchUp),
     approval('Switch over now?', 'opened'),
     ...stop.rows,

@@ -3,10 +3,12 @@ import { approve } from './commands/approve.ts';
 import { cancel } from './commands/cancel.ts';
 import { check } from './commands/check.ts';
 import { config } from './commands/config.ts';
+import { ddl } from './commands/ddl.ts';
 import { fix } from './commands/fix.ts';
 import { logs } from './commands/logs.ts';
 import { plan } from './commands/plan.ts';
 import { resume } from './commands/resume.ts';
+import { resync } from './commands/resync.ts';
 import { retry } from './commands/retry.ts';
 import { runs } from './commands/runs.ts';
 import { setup } from './commands/setup.ts';
@@ -74,6 +76,8 @@ export function buildProgram(): Command {
   // One line per command, in the order in which they are met.
   program.commandsGroup('The road:');
   for (const make of [config, check, fix, setup, start, status, stop, uninstall, upgrade]) add(program, make());
+  program.commandsGroup('While rows stream:');
+  for (const make of [ddl, resync]) add(program, make());
   program.commandsGroup('Steering a run:');
   program.helpCommand('help [command]', 'show help for a command');
   for (const make of [plan, approve, retry, cancel, resume, runs, logs, worker]) add(program, make());

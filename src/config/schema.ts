@@ -165,7 +165,7 @@ export const Config = z.strictObject({
     .prefault({}),
   /** How source and target are compared inside the outage: checksum and count per table, count only, or not at all. */
   comparison: z.enum(['checksum', 'count', 'none']).default('checksum'),
-  /** Codes of findings that shall not block, e.g. [large-objects]. */
+  /** Codes of findings that shall not block, e.g. [large-objects]; of one database alone: [schema-drift:billing]. */
   accept: z.array(z.string()).default([]),
   tools: z
     .strictObject({

@@ -17,10 +17,16 @@ export interface Finding {
   readonly point?: string | undefined;
 }
 
-/** Accepted codes no longer block; they stay visible as warnings. */
+/** Whether the configuration accepts a finding: `code`, or `code:database` for one database alone. */
+export const isAccepted = (
+  { code, database }: Pick<Finding, 'code' | 'database'>,
+  accepted: readonly string[],
+): boolean => accepted.includes(code) || (database !== undefined && accepted.includes(`${code}:${database}`));
+
+/** Accepted findings no longer block; they stay visible as warnings. */
 export function acceptFindings(findings: readonly Finding[], accepted: readonly string[]): Finding[] {
   return findings.map((finding) =>
-    finding.severity === 'block' && accepted.includes(finding.code)
+    finding.severity === 'block' && isAccepted(finding, accepted)
       ? { ...finding, severity: 'warning', message: `${finding.message} (accepted in the configuration)` }
       : finding,
   );

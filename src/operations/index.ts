@@ -8,6 +8,7 @@ import { fenceSource } from './cutover/fence-source.ts';
 import { openTarget } from './cutover/open-target.ts';
 import { copyDatabasePrivileges } from './databases/copy-database-privileges.ts';
 import { createDatabase } from './databases/create-database.ts';
+import { checkDrift } from './drift/check-drift.ts';
 import { awaitCatchUp } from './replication/await-catch-up.ts';
 import { copySnapshot } from './replication/copy-snapshot.ts';
 import { copyTables } from './replication/copy-tables.ts';
@@ -35,6 +36,7 @@ export {
   buildIndexes,
   checkClusters,
   checkDatabase,
+  checkDrift,
   compareTables,
   copyDatabasePrivileges,
   copyRoles,
@@ -78,6 +80,7 @@ const all: readonly AnyOperation[] = [
   buildIndexes,
   analyzeTables,
   awaitCatchUp,
+  checkDrift,
   fenceSource,
   awaitLsn,
   copySequences,

@@ -13,6 +13,14 @@ const CONFLICTS = {
     'ExclusiveLock',
     'AccessExclusiveLock',
   ],
+  ShareRowExclusiveLock: [
+    'RowExclusiveLock',
+    'ShareUpdateExclusiveLock',
+    'ShareLock',
+    'ShareRowExclusiveLock',
+    'ExclusiveLock',
+    'AccessExclusiveLock',
+  ],
   AccessExclusiveLock: [
     'AccessShareLock',
     'RowShareLock',

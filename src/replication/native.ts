@@ -69,6 +69,9 @@ async function publish(pair: Pair, tables: readonly TableName[], lockTimeoutMs: 
   await source.transaction(async () => {
     if (!published) await source.run(sql`create publication ${id(PUBLICATION)}`);
     if (added.length > 0) {
+      // The slot may be there already: a transaction that has written to such a table and goes on would be decoded as if it were not
+      // published. So those that write to it end first, and the next ones begin after it is published.
+      if (published) await source.run(sql`lock table ${list(added)} in share row exclusive mode`, { lockTimeoutMs });
       await source.run(sql`alter publication ${id(PUBLICATION)} add table ${list(added)}`, { lockTimeoutMs });
     }
     if (removed.length > 0) {

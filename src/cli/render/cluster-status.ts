@@ -1,4 +1,6 @@
 import type { ClusterStatus, DatabaseStatus } from '../../runtime/status/types.ts';
+import type { Finding } from '../../engine/finding.ts';
+import { renderFindings } from './findings.ts';
 import type { Style } from './style.ts';
 import { bytes, clipMiddle, columns, duration, plural, visible, visibleLines, wrap } from './text.ts';
 
@@ -48,7 +50,11 @@ export function renderConfiguration({ configuration, unreachable }: ClusterStatu
  * Each database: how far it is set up on either side, whether it replicates, how far the target is behind, and what that makes the
  * source keep; problems first, with their reason.
  */
-export function renderDatabases({ databases, unreachable }: ClusterStatus, style: Style, width: number): string {
+export function renderDatabases(
+  { databases, unreachable, drift = [] }: ClusterStatus & { readonly drift?: readonly Finding[] },
+  style: Style,
+  width: number,
+): string {
   if (databases.length === 0) return unreachable.length === 0 ? 'No database takes part.' : '';
   const sorted = ORDER.flatMap((state) => databases.filter((database) => database.state === state));
   const counts = ORDER.flatMap((state) => {
@@ -68,8 +74,11 @@ export function renderDatabases({ databases, unreachable }: ClusterStatus, style
   }
   const hidden = sorted.length - shown.length;
   if (hidden > 0) lines.push(style.dim(`  and ${plural(hidden, 'more database')} without a problem (--json has all)`));
-  return lines.join('\n');
+  return [...lines, ...driftLines(drift, style, width)].join('\n');
 }
+
+const driftLines = (drift: readonly Finding[], style: Style, width: number): string[] =>
+  drift.length === 0 ? [] : ['', style.bold('changed on one side alone:'), renderFindings(drift, style, width)];
 
 const isBad = ({ state }: DatabaseStatus): boolean => state === 'down' || state === 'missing';
 

@@ -66,8 +66,9 @@ const ledgers = ({ sourceLedger, targetLedger }: OperationContext) =>
 async function toPutBack(context: OperationContext): Promise<Kept[]> {
   const kept: Kept[] = [];
   for (const [side, ledger] of ledgers(context)) {
-    for (const { kind, database, object } of await ledger.entries()) {
-      if (TO_PUT_BACK.has(kind)) kept.push({ side, kind, database, object });
+    // Kind by kind: other notes are large.
+    for (const each of TO_PUT_BACK) {
+      for (const { kind, database, object } of await ledger.entries(each)) kept.push({ side, kind, database, object });
     }
   }
   // The note that a database is open on the target says why its fence is kept: both stay.

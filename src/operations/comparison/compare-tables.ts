@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { PgconvoyError } from '../../errors.ts';
+import { isAccepted } from '../../engine/finding.ts';
 import { defineOperation, holds } from '../../engine/operation.ts';
 import type { OperationContext } from '../../engine/operation.ts';
 import {
@@ -45,7 +46,9 @@ export const compareTables = defineOperation({
     ]);
     const { comparable, differences } = structure(tables, present);
     const { rows, differences: contents } = await compareRows(context, comparable);
-    refuse(source.name, tables.length, [...differences, ...contents]);
+    // What was changed on the source alone, and is accepted, was told before the fence.
+    const accepted = isAccepted({ code: 'schema-drift', database: source.name }, settings.accept);
+    refuse(source.name, tables.length, accepted ? contents : [...differences, ...contents]);
     return holds({ method: settings.comparison, tables: tables.length, rows });
   },
 });

@@ -3,6 +3,7 @@ import * as z from 'zod';
 import { DeadlineExceeded } from '../../errors.ts';
 import { defineOperation, holds, lacks } from '../../engine/operation.ts';
 import type { OperationContext } from '../../engine/operation.ts';
+import { refuseLateDrift } from '../drift/look.ts';
 import { refuseWithoutSlot } from '../replication/lost-slot.ts';
 import { pairOf } from '../replication/pair.ts';
 import { lookAtFence, lowerFence, raiseFence } from './fence.ts';
@@ -62,7 +63,7 @@ async function fencedLsn(context: OperationContext): Promise<string> {
   const standing = (await lookAtFence(context)).fence;
   if (standing) return standing.lsn;
   await refuseWithoutSlot(context);
-  return (await raiseFence(context)).lsn;
+  return (await raiseFence(context, () => refuseLateDrift(context))).lsn;
 }
 
 async function arrived(context: OperationContext, lsn: string): Promise<boolean> {

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { defineOperation, holds, lacks } from '../../engine/operation.ts';
 import type { OperationContext } from '../../engine/operation.ts';
+import { refuseLateDrift } from '../drift/look.ts';
 import { refuseWithoutSlot } from '../replication/lost-slot.ts';
 import { lookAtFence, lowerFence, raiseFence } from './fence.ts';
 
@@ -33,7 +34,7 @@ export const fenceSource = defineOperation({
   async apply(context) {
     // An outage that nothing can come of is spared the application.
     await refuseWithoutSlot(context);
-    await raiseFence(context);
+    await raiseFence(context, () => refuseLateDrift(context));
   },
 
   undo: (context: OperationContext) => lowerFence(context),

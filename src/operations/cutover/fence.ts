@@ -86,9 +86,10 @@ const others = ({ connectors }: FenceState, role: string) => connectors.filter((
  * Raises the fence: nobody but superusers and our replication role may connect, new transactions are read-only, all sessions are
  * ended, and it is proven that nobody writes. The position of the WAL is taken after that, so that it is behind every
  * acknowledged write.
+ * @param look what must hold behind it; where that throws, the fence is taken down again
  * @throws DeadlineExceeded, with the fence taken down again, naming who stayed.
  */
-export async function raiseFence(context: FenceContext): Promise<FenceProof> {
+export async function raiseFence(context: FenceContext, look: () => Promise<void>): Promise<FenceProof> {
   const { source, sourceCluster, sourceLedger, settings, log } = context;
   const { maintenance } = sourceCluster;
   const deadline = Date.now() + settings.deadlines.fence;
@@ -106,6 +107,7 @@ export async function raiseFence(context: FenceContext): Promise<FenceProof> {
   let ended: readonly EndedSession[];
   try {
     ended = await proveNobodyWrites(context, deadline);
+    await look();
   } catch (error) {
     if (context.signal.aborted) throw error;
     // Whatever it was that went wrong, the application gets its database back.

@@ -46,7 +46,8 @@ export const createPublication = defineOperation({
     } catch (error) {
       signal.throwIfAborted();
       if (!(error instanceof DatabaseError && error.sqlstate === '55P03')) throw error;
-      throw await waitsFor(source, tables, `publishing the tables of database "${source.name}"`, error);
+      const added = missing.some(({ change }) => change === 'create') ? undefined : 'ShareRowExclusiveLock';
+      throw await waitsFor(source, tables, `publishing the tables of database "${source.name}"`, error, added);
     }
     log.info({ changes: missing.length }, 'publication changed');
   },

@@ -5,6 +5,8 @@ import type { Database } from '../../postgres/database.ts';
 import { InventoryItem, inventoryDifference, lateInventory } from '../../postgres/catalog/inventory.ts';
 import { IndexedTable, indexedTables } from '../../postgres/catalog/indexed-tables.ts';
 import { openedDatabase } from '../cutover/opened.ts';
+import { acceptMade, bothFingerprints, completeBaseline } from '../drift/baseline.ts';
+import { refuseChanged } from '../drift/refuse-changed.ts';
 import { planRestore } from './plan-restore.ts';
 import { markComplete, schemaState } from './schema-state.ts';
 import { describeEntry, failuresError, RestoreSession } from './restore-entries.ts';
@@ -55,10 +57,15 @@ export const buildIndexes = defineOperation({
 
   async apply(context, missing) {
     const { target } = context;
+    const before = (await schemaState(context)) === 'complete' ? await bothFingerprints(context) : undefined;
     if (!missing.every(({ problem }) => problem === 'journal')) await build(context);
     if ((await countPending(target, 'schema')) > 0) return;
+    if (!before) await completeBaseline(context);
     await markComplete(context);
     await dropJournal(context);
+    if (!before) return;
+    await acceptMade(context, before);
+    await refuseChanged(context, lateInventory());
   },
 });
 

@@ -2,6 +2,8 @@ import * as z from 'zod';
 import { defineOperation, holds, lacks } from '../../engine/operation.ts';
 import { InventoryItem, inventoryDifference, schemaInventory } from '../../postgres/catalog/inventory.ts';
 import { openedDatabase } from '../cutover/opened.ts';
+import { acceptMade, beginBaseline, bothFingerprints } from '../drift/baseline.ts';
+import { refuseChanged } from '../drift/refuse-changed.ts';
 import { clearDatabase } from './clear-database.ts';
 import { planRestore } from './plan-restore.ts';
 import { describeEntry, failuresError, RestoreSession } from './restore-entries.ts';
@@ -38,6 +40,9 @@ export const copySchema = defineOperation({
     const { target, progress } = context;
     // Finished once, but something is missing now: what is there stays, and what comes after the copy is there too.
     const isRepair = (await schemaState(context)) === 'complete';
+    // Before the dump: what somebody changes after it is drift.
+    const before = isRepair ? await bothFingerprints(context) : undefined;
+    if (!before) await beginBaseline(context);
     await planRestore(context, isRepair ? ['schema'] : ['schema', 'late']);
     await markBegun(context);
     const entries = await pendingEntries(target, 'schema');
@@ -53,7 +58,10 @@ export const copySchema = defineOperation({
     });
     await session.restoreAll(entries);
     if (session.failures.length > 0) throw failuresError(target.name, session.failures, entries.length);
-    if (isRepair) await dropJournal(context);
+    if (!before) return;
+    await dropJournal(context);
+    await acceptMade(context, before);
+    await refuseChanged(context, schemaInventory());
   },
 
   async undo(context) {

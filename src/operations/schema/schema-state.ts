@@ -1,7 +1,9 @@
 import * as z from 'zod';
 import type { OperationContext } from '../../engine/operation.ts';
+import { forgetBaseline } from '../drift/baseline.ts';
 
 export const SchemaNote = z.object({ complete: z.boolean() });
+/** Notes of this kind name the databases whose schema was begun. */
 export const schemaKey = (database: string) => ({ kind: 'schema', database });
 
 const key = ({ target }: OperationContext) => schemaKey(target.name);
@@ -22,4 +24,7 @@ export const markBegun = (context: OperationContext): Promise<void> =>
 export const markComplete = (context: OperationContext): Promise<void> =>
   context.targetLedger.replace(key(context), { complete: true });
 
-export const forgetSchema = (context: OperationContext): Promise<void> => context.targetLedger.forget(key(context));
+export async function forgetSchema(context: OperationContext): Promise<void> {
+  await forgetBaseline(context);
+  await context.targetLedger.forget(key(context));
+}

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { PgconvoyError } from '../../errors.ts';
+import { isAccepted } from '../../engine/finding.ts';
 import { defineOperation, holds, lacks } from '../../engine/operation.ts';
 import type { OperationContext } from '../../engine/operation.ts';
 import {
@@ -38,7 +39,8 @@ export const copySequences = defineOperation({
   output: z.strictObject({ sequences: z.int() }),
 
   async check(context) {
-    const { source, target } = context;
+    const { source, target, settings } = context;
+    const accepted = isAccepted({ code: 'schema-drift', database: source.name }, settings.accept);
     const [wanted, present] = await Promise.all([valuesOf(source), valuesOf(target)]);
     const there = new Map(present.map((value) => [tableKey(value), value]));
     const missing = wanted
@@ -46,6 +48,7 @@ export const copySequences = defineOperation({
         const { schema, name } = value;
         return { schema, name, source: value, target: there.get(tableKey(value)) };
       })
+      .filter((each) => each.target !== undefined || !accepted)
       .filter((each) => each.target?.last !== each.source.last || each.target.called !== each.source.called);
     if (missing.length > 0 && !(await openedDatabase(context))) return lacks(missing);
     return holds({ sequences: wanted.length });

@@ -3,14 +3,15 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { FINDINGS } from '../../../src/operations/checks/findings.ts';
 
-const FOLDER = join(import.meta.dirname, '../../../src/operations/checks');
+const FOLDERS = ['checks', 'drift'].map((name) => join(import.meta.dirname, '../../../src/operations', name));
 
 /** The codes that the checks' sources write down. */
 function producedCodes(): string[] {
-  const files = readdirSync(FOLDER, { recursive: true, encoding: 'utf8' }).filter(
-    (name) => name.endsWith('.ts') && name !== 'findings.ts',
+  const texts = FOLDERS.flatMap((folder) =>
+    readdirSync(folder, { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.ts') && name !== 'findings.ts')
+      .map((name) => readFileSync(join(folder, name), 'utf8')),
   );
-  const texts = files.map((name) => readFileSync(join(FOLDER, name), 'utf8'));
   return texts.flatMap((text) => [
     ...[...text.matchAll(/\bcode: '([^']+)'/g)].map(([, code = '']) => code),
     // capacity.ts hands the code to a function.

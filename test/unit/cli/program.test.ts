@@ -5,7 +5,7 @@ const names = buildProgram().commands.map((command) => command.name());
 
 test('the commands are those that the documentation names', () => {
   expect(names.toSorted()).toEqual(
-    'approve cancel check config fix logs plan resume retry runs setup start status stop uninstall upgrade worker'.split(
+    'approve cancel check config ddl fix logs plan resume resync retry runs setup start status stop uninstall upgrade worker'.split(
       ' ',
     ),
   );
