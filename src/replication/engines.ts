@@ -1,5 +1,5 @@
 import { offers } from '../postgres/versions.ts';
-import type { EngineName, ReplicationEngine } from './engine.ts';
+import type { EngineName, Pair, ReplicationEngine } from './engine.ts';
 import { nativeEngine } from './native.ts';
 import { pglogicalEngine } from './pglogical.ts';
 
@@ -9,4 +9,26 @@ const ENGINES: Readonly<Record<EngineName, ReplicationEngine>> = { native: nativ
 export function engineFor(wanted: 'auto' | EngineName, sourceMajor: number): ReplicationEngine {
   if (wanted !== 'auto') return ENGINES[wanted];
   return ENGINES[offers(sourceMajor, 'publications') ? 'native' : 'pglogical'];
+}
+
+/**
+ * For taking back: whichever engine it was that has set something up, also where the configuration names another one by now.
+ * @returns the engine, with everything that takes back doing it for all of them
+ */
+export function takingBack(engine: ReplicationEngine): ReplicationEngine {
+  const each = async (pair: Pair, take: (one: ReplicationEngine) => Promise<boolean>): Promise<boolean> => {
+    const { major } = await pair.sourceCluster.facts();
+    let changed = false;
+    for (const one of Object.values(ENGINES)) {
+      if (one.name === 'native' && !offers(major, 'publications')) continue;
+      changed = (await take(one)) || changed;
+    }
+    return changed;
+  };
+  return {
+    ...engine,
+    unpublish: (pair) => each(pair, (one) => one.unpublish(pair)),
+    dropSlot: (pair) => each(pair, (one) => one.dropSlot(pair)),
+    dropSubscription: (pair) => each(pair, (one) => one.dropSubscription(pair)),
+  };
 }

@@ -3,6 +3,7 @@ import { runOperation } from '../engine/run-operation.ts';
 import type { OperationResult } from '../engine/run-operation.ts';
 import { PgconvoyError } from '../errors.ts';
 import type { Execute, StepExecution } from '../queue/types.ts';
+import { takingBack } from '../replication/engines.ts';
 import { openContext } from './context.ts';
 import { engineOf } from './engine.ts';
 import type { Clusters } from './context.ts';
@@ -45,7 +46,7 @@ async function executeStep(
   const signal = AbortSignal.any([execution.signal, lockLost.signal]);
   const engine = await engineOf(clusters, signal, run.options);
   const { context, close } = openContext(clusters, {
-    engine,
+    engine: step.policy.direction === 'undo' ? takingBack(engine) : engine,
     applicationName: `pgconvoy/${run.id}/${step.key}`,
     database: execution.database?.name,
     input: operation.input.parse(step.input ?? {}),

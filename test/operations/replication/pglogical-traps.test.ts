@@ -9,8 +9,10 @@ import { copyTables } from '../../../src/operations/replication/copy-tables.ts';
 import { createPublication } from '../../../src/operations/replication/create-publication.ts';
 import { createSlot } from '../../../src/operations/replication/create-slot.ts';
 import { createSubscription } from '../../../src/operations/replication/create-subscription.ts';
+import { pairOf } from '../../../src/operations/replication/pair.ts';
 import { grantReplicationRole } from '../../../src/operations/roles/grant-replication-role.ts';
 import { id, lit } from '../../../src/postgres/sql.ts';
+import { engineFor, takingBack } from '../../../src/replication/engines.ts';
 import { onServer, TestPair } from '../../helpers/pair.ts';
 import { startCluster } from '../../helpers/servers.ts';
 import { schemaOnBothSides, walkTo } from '../../helpers/streaming.ts';
@@ -89,6 +91,21 @@ describe('13 to 18', () => {
     expect(await rows()).toEqual(before);
     const mine = (lines: readonly string[]) => lines.filter((line) => line.startsWith(`"${database}"`));
     expect(mine(pictureDifferences(picture, await pictureCatalog(pair.source)))).toEqual([]);
+  });
+
+  test('what this engine has set up is taken back also where the configuration names the other one by now', async () => {
+    const database = await schemaOnBothSides(pair, 'changed mind', 'create table t (id int primary key)');
+    await walkTo(pair, database, 'copy-tables');
+    const back = pairOf(pair.context(database));
+    const native = takingBack(engineFor('native', 13));
+    expect(await native.dropSubscription(back)).toBe(true);
+    expect(await native.dropSlot(back)).toBe(true);
+    expect(await native.unpublish(back)).toBe(true);
+    for (const side of ['source', 'target'] as const) {
+      const left = await pair.query(side, database, `select 1 from pg_namespace where nspname = 'pglogical'`);
+      expect([side, left]).toEqual([side, []]);
+    }
+    expect(await native.unpublish(back)).toBe(false);
   });
 
   test('a worker that nobody has told to start is woken', async () => {
