@@ -210,7 +210,16 @@ describe('questions at a terminal', () => {
 
 describe('in scripts', () => {
   test('flags say it all; a worker and check find the password in a file or in the variable', async () => {
-    const written = await write('--queue', redis.url, '--encrypt', '--json', '--databases', 'zoo');
+    const written = await write(
+      '--queue',
+      redis.url,
+      '--encrypt',
+      '--json',
+      '--databases',
+      'zoo',
+      '--engine',
+      'native',
+    );
     expect([written.code, written.stderr]).toEqual([0, expect.stringContaining('taken from PGCONVOY_CONFIG_PASSWORD')]);
     const server = { host: '127.0.0.1', user: 'postgres', database: 'postgres', superuser: true };
     expect(JSON.parse(written.stdout)).toEqual({
@@ -224,6 +233,7 @@ describe('in scripts', () => {
     });
     expect(modeOf(file())).toBe('600');
     expect(text()).toContain('include: [zoo]');
+    expect(text()).toContain('\nengine: native\n');
     for (const spelled of [awkwardPassword, encodeURIComponent(awkwardPassword)]) expect(text()).not.toContain(spelled);
 
     const none = await pgconvoy(['check']);
@@ -237,7 +247,7 @@ describe('in scripts', () => {
       await worker.listening();
       const check = await pgconvoy(['check', '--config', file()], { PGCONVOY_CONFIG_PASSWORD: SECRET });
       expect([check.code, check.stderr]).toEqual([0, expect.any(String)]);
-      const again = await pgconvoy(['check', '--json'], { PGCONVOY_CONFIG_PASSWORD_FILE: 'secret' });
+      const again = await pgconvoy(['plan', '--json'], { PGCONVOY_CONFIG_PASSWORD_FILE: 'secret' });
       expect([again.code, again.stderr]).toEqual([0, expect.any(String)]);
       expect(worker.log()).not.toContain('sesame');
     } finally {

@@ -95,7 +95,7 @@ async function askFile(prompts: Prompts, named: string, force: boolean): Promise
 
 async function fromFlags(invocation: ConfigInvocation, file: string, given: Given): Promise<ExitCode> {
   const { terminal, globals, options } = invocation;
-  const { source: from, target: to, queue: queued, databases } = given;
+  const { source: from, target: to, queue: queued, others } = given;
   if (!from || !to) {
     throw new ConfigError(`--non-interactive needs to be told where the ${from ? 'target' : 'source'} is`, {
       hint: 'Give --source postgres://user:password@host:5432/postgres and --target likewise, and --queue redis://… unless a private redis-server shall do.',
@@ -110,7 +110,7 @@ async function fromFlags(invocation: ConfigInvocation, file: string, given: Give
     source: source.input,
     target: target.input,
     ...(queued ? { queue: queued } : {}),
-    ...(databases ? { databases } : {}),
+    ...others,
   };
   const warnings = await tryTogether(written, place);
   const queue = await tryQueue(written, place);

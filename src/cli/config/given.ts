@@ -8,16 +8,21 @@ export interface Given {
   readonly source: ServerInput | undefined;
   readonly target: ServerInput | undefined;
   readonly queue: ConfigInput['queue'] | undefined;
-  readonly databases: ConfigInput['databases'] | undefined;
+  /** What nobody is asked for. */
+  readonly others: Pick<ConfigInput, 'databases' | 'engine'>;
 }
 
 /** @throws ConfigError */
-export function givenBy({ source, target, queue, databases: include, exclude }: Globals): Given {
+export function givenBy({ source, target, queue, engine, databases: include, exclude }: Globals): Given {
   const patterns = { ...(include ? { include: [...include] } : {}), ...(exclude ? { exclude: [...exclude] } : {}) };
   return {
     source: source === undefined ? undefined : partsOfFlag('source', source),
     target: target === undefined ? undefined : partsOfFlag('target', target),
     queue: queue === undefined ? undefined : { url: queue },
-    databases: Object.keys(patterns).length === 0 ? undefined : patterns,
+    others: {
+      ...(Object.keys(patterns).length === 0 ? {} : { databases: patterns }),
+      // Commander has seen to it that it is one of them.
+      ...(engine === undefined ? {} : { engine: engine as NonNullable<ConfigInput['engine']> }),
+    },
   };
 }

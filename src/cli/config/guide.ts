@@ -29,7 +29,7 @@ export async function askConfig(prompts: Prompts, given: Given, place: Place): P
   const servers: ConfigInput = {
     source: { ...source.input, ...(fromTarget ? { fromTarget } : {}) },
     target: target.input,
-    ...(given.databases ? { databases: given.databases } : {}),
+    ...given.others,
   };
   const { config, queue } = await askQueue(prompts, servers, given, place);
   return { config, source, target, queue };
@@ -39,7 +39,7 @@ async function askServers(prompts: Prompts, given: Given, place: Place): Promise
   let source = await askServer(prompts, 'source', given.source, given.source === undefined, place);
   let target = await askServer(prompts, 'target', given.target, given.target === undefined, place);
   for (;;) {
-    const both: ConfigInput = { source: source.input, target: target.input };
+    const both: ConfigInput = { source: source.input, target: target.input, ...given.others };
     const warnings = await attempt(prompts, () => tryTogether(both, place));
     if (warnings) {
       for (const warning of warnings) prompts.warn(warning);
