@@ -1,6 +1,5 @@
 import { access, constants, readdir } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
-import { execa, ExecaError } from 'execa';
 import { ConfigError, PgconvoyError, UnreachableError } from '../errors.ts';
 import type { Cluster } from './cluster.ts';
 import type { ServerAddress } from './connection.ts';
@@ -22,6 +21,9 @@ export interface Programs {
   /** The SQL of such a file, with `-- TOC entry` comments (pg_restore --verbose). */
   dumpedSql(file: string, signal: AbortSignal): Promise<string>;
 }
+
+/** Loaded when a program is run: it is large, and most commands run none. */
+const loadExeca = async () => (await import('execa')).execa;
 
 /** How long pg_dump waits for a table that somebody holds exclusively. */
 const LOCK_WAIT_MS = 10_000;
@@ -53,6 +55,7 @@ export function createPrograms(options: { readonly bin?: string | undefined } = 
       args.push('--no-publications', '--no-subscriptions', '--exclude-schema=pgconvoy');
       args.push(`--lock-wait-timeout=${LOCK_WAIT_MS}`);
       try {
+        const execa = await loadExeca();
         await execa(join(programs.bin, 'pg_dump'), args, {
           env: { ...plainEnvironment(), ...connectionEnvironment(cluster.address, database) },
           extendEnv: false,
@@ -68,6 +71,7 @@ export function createPrograms(options: { readonly bin?: string | undefined } = 
     async dumpedSql(file, signal) {
       const { bin } = await version();
       try {
+        const execa = await loadExeca();
         const { stdout } = await execa(join(bin, 'pg_restore'), ['--schema-only', '--verbose', '--file=-', file], {
           env: plainEnvironment(),
           extendEnv: false,
@@ -130,6 +134,7 @@ async function versionIn(bin: string): Promise<ProgramVersion | undefined> {
   const programs = ['pg_dump', 'pg_restore'].map((name) => join(bin, name));
   try {
     await Promise.all(programs.map((program) => access(program, constants.X_OK)));
+    const execa = await loadExeca();
     const { stdout } = await execa(programs[0]!, ['--version'], { env: plainEnvironment(), extendEnv: false });
     const [, version] = /\(PostgreSQL\) (\d+(?:\.\d+)*)/.exec(stdout) ?? [];
     return version === undefined ? undefined : { bin, version, major: Number.parseInt(version, 10) };
@@ -216,5 +221,6 @@ function lastLines(error: unknown): string {
       .slice(-4)
       .join(' | ')
       .replaceAll(/pg_(?:dump|restore): (?:error: )?/g, '');
-  return error instanceof ExecaError ? error.shortMessage : String(error);
+  const { shortMessage } = error as { readonly shortMessage?: unknown };
+  return typeof shortMessage === 'string' ? shortMessage : String(error);
 }
