@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import type * as z from 'zod';
+import * as z from 'zod';
 import { PgconvoyError } from '../errors.ts';
 import { toPgconvoyError } from './errors.ts';
 import { ReplicationSession } from './replication-session.ts';
@@ -11,6 +11,10 @@ export interface StatementOptions {
   readonly lockTimeoutMs?: number;
   readonly statementTimeoutMs?: number;
 }
+
+/** Statements by name, each with the schema of its rows. */
+export type Questions = Readonly<Record<string, { readonly row: z.ZodType; readonly query: Sql }>>;
+export type Answers<Q extends Questions> = { readonly [K in keyof Q]: readonly z.output<Q[K]['row']>[] };
 
 export interface Binding {
   readonly applicationName: string;
@@ -63,6 +67,21 @@ export class Database {
   async maybe<S extends z.ZodType>(schema: S, statement: Sql): Promise<z.output<S> | undefined> {
     const [row] = await this.many(schema, statement);
     return row;
+  }
+
+  /**
+   * Several questions in one round trip: the rows of each, by its name. One that is refused has all refused.
+   * @see https://www.postgresql.org/docs/current/functions-aggregate.html
+   */
+  async together<Q extends Questions>(questions: Q): Promise<Answers<Q>> {
+    const asked = Object.entries(questions);
+    const columns = asked.map(([, { query }]) => sql`(select coalesce(json_agg(q), '[]') from (${query}) q)`);
+    const all = columns.reduce((before, column) => sql`${before}, ${column}`);
+    const answer = await this.#query(sql`select json_build_array(${all}) as rows`);
+    const lists = answer.rows[0]?.['rows'] as readonly unknown[];
+    const parsed: Record<string, unknown> = {};
+    for (const [index, [name, { row }]] of asked.entries()) parsed[name] = z.array(row).parse(lists[index]);
+    return parsed as Answers<Q>;
   }
 
   /** Runs one statement and returns how many rows it changed. */

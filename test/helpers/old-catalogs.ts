@@ -146,10 +146,10 @@ const LATER_RELATIONS: Readonly<Record<string, readonly [Since, columns: string]
 
 const FUNCTIONS = words(`
   acldefault aclexplode array_agg array_to_string bool_or btrim clock_timestamp coalesce col_description convert_to count current_database
-  current_setting date_part extract format format_type generate_series get_byte greatest has_database_privilege has_function_privilege
-  has_schema_privilege has_table_privilege hashtext host inet_server_addr hashint8 json_agg json_build_object json_each_text json_object_agg json_to_recordset
+  current_setting date_part extract format format_type generate_series get_byte getdatabaseencoding greatest has_database_privilege has_function_privilege
+  has_schema_privilege has_table_privilege hashtext host inet_server_addr hashint8 json_agg json_build_array json_build_object json_each_text json_object_agg json_to_recordset
   least left length lower max md5 min nextval now nullif obj_description pg_advisory_lock pg_advisory_unlock pg_advisory_xact_lock
-  pg_backend_pid pg_cancel_backend pg_conf_load_time pg_create_logical_replication_slot pg_current_xlog_insert_location
+  pg_backend_pid pg_cancel_backend pg_conf_load_time pg_database_size pg_create_logical_replication_slot pg_current_xlog_insert_location
   pg_current_xlog_location pg_drop_replication_slot pg_encoding_to_char pg_export_snapshot pg_get_constraintdef
   pg_get_expr pg_get_function_identity_arguments pg_get_functiondef pg_get_indexdef pg_get_ruledef pg_get_triggerdef pg_get_userbyid
   pg_get_viewdef pg_identify_object pg_is_in_recovery pg_last_xlog_replay_location pg_my_temp_schema pg_postmaster_start_time
@@ -177,14 +177,14 @@ const TYPES = words(`
 const LATER_TYPES: Readonly<Record<string, Since>> = { regnamespace: 9.5, regrole: 9.5 };
 
 const KEYWORDS = words(`
-  add advisory all alter always and any array as asc authorization before begin between by cascade case cast check close collate column
+  access add advisory all alter always and any array as asc authorization before begin between by cascade case cast check close collate column
   comment commit concurrently connect connection constraint constraints copy create cross current_user database databases default
   deferrable deferred delete desc disable distinct do drop else enable encoding end epoch exists extension false filter for foreign format
   from full function functions global grant grantable group having identity if ilike immediate in index inherit inner insert into is
   isolation join key last lateral left level like limit local lock materialized mode not nothing notnull nowait null nulls of off offset
   on only operator option options or order ordinality outer over owned owner partition password primary privileges publication read
-  recursive references rename replica reset restrict returning revoke right role rollback row rows rule schema security select sequence
-  session session_user set share similar some sql superuser symmetric table tablespace temporary then time to transaction
+  recursive references rename repeatable replica reset restrict returning revoke right role rollback row rows rule schema security select sequence
+  session session_user set share similar snapshot some sql superuser symmetric table tablespace temporary then time to transaction
   trigger true truncate type union unique unknown until update usage user using valid validate values verbose view when where with
   within without work write zone
   login replication nosuperuser nocreatedb nocreaterole createdb createrole public delimiter csv quote first select_only

@@ -74,7 +74,7 @@ export const sourceQueries = (database: string): SourceQuery[] => [
   ask('contents.notValidConstraints', contents.notValidConstraints(), contents.IndexOfTable),
   ask('contents.foreignServers', contents.foreignServers(), contents.ForeignServer),
   ask('contents.largeObjects', contents.largeObjects(), contents.Count),
-  ask('contents.tablesWithOids', contents.tablesWithOids(), contents.Named, { to: 11 }),
+  ask('contents.tablesWithOids', contents.tablesWithOids(), contents.Named),
   ask('contents.columnsOfRemovedTypes', contents.columnsOfRemovedTypes(), contents.TypedColumn),
   ask('contents.otherPublications', contents.otherPublications('pgconvoy'), contents.Named),
   ask(

@@ -15,7 +15,7 @@ export async function replicatedColumns(database: Database, tables: readonly Tab
           join pg_namespace n on n.nspname = t.schema
           join pg_class c on c.relnamespace = n.oid and c.relname = t.name
           join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-                             and coalesce(to_jsonb(a)->>'attgenerated', '') = ''
+                             and coalesce(to_json(a)->>'attgenerated', '') = ''
          group by 1, 2`,
   );
   return new Map(rows.map((row) => [tableKey(row), row]));

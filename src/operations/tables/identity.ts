@@ -56,12 +56,13 @@ export interface ChoiceFacts {
   readonly obstacles: readonly SurrogateObstacle[];
 }
 
-/** Replica identities of one database: four queries, however many tables there are; one where nothing is missing. */
+/** Replica identities of one database: two queries, however many tables there are; one where nothing is missing, none where all tables are known. */
 export async function identitiesOf(
   { source, settings, engine }: Pick<OperationContext, 'source' | 'settings' | 'engine'>,
   largeBytes = LARGE_BYTES,
+  all?: readonly UserTable[],
 ): Promise<Identities> {
-  const tables = (await source.many(UserTable, userTables())).filter(isReplicated);
+  const tables = (all ?? (await source.many(UserTable, userTables()))).filter(isReplicated);
   if (tables.every((table) => table.identityIndex !== null)) return { tables, lacking: [] };
   const lacking = chooseIdentities(tables, {
     database: source.name,
@@ -69,9 +70,11 @@ export async function identitiesOf(
     full: engine.identities.full,
     engine: engine.name,
     largeBytes,
-    candidates: await source.many(IdentityCandidate, identityCandidates()),
-    incomparable: await source.many(IncomparableColumns, incomparableColumns()),
-    obstacles: await source.many(SurrogateObstacle, surrogateObstacles()),
+    ...(await source.together({
+      candidates: { row: IdentityCandidate, query: identityCandidates() },
+      incomparable: { row: IncomparableColumns, query: incomparableColumns() },
+      obstacles: { row: SurrogateObstacle, query: surrogateObstacles() },
+    })),
   });
   return { tables, lacking };
 }

@@ -138,12 +138,12 @@ export const Count = z.object({ count: z.number() });
 /** How many large objects this database holds. */
 export const largeObjects = (): Sql => sql`select count(*)::float8 as count from pg_largeobject_metadata`;
 
-/** Tables WITH OIDS, which 12 and later do not know. For servers before 12. */
+/** Tables WITH OIDS, which 12 and later do not know: none there. */
 export const tablesWithOids = (): Sql => sql`
   select format('%I.%I', n.nspname, c.relname) as name
     from pg_class c
     join pg_namespace n on n.oid = c.relnamespace
-   where c.relhasoids and c.relkind in ('r', 'p') and ${USERS}
+   where ${since('noOids', fragment`false`, fragment`c.relhasoids`)} and c.relkind in ('r', 'p') and ${USERS}
    order by 1`;
 
 export const TypedColumn = z.object({ table: z.string(), column: z.string(), type: z.string() });

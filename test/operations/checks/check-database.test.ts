@@ -5,7 +5,10 @@ import { runOperation } from '../../../src/engine/run-operation.ts';
 import { checkDatabase } from '../../../src/operations/checks/check-database.ts';
 import { setReplicaIdentity } from '../../../src/operations/tables/set-replica-identity.ts';
 import { locale } from '../../../src/operations/checks/database/locale.ts';
+import { createLogger } from '../../../src/log.ts';
+import { Cluster } from '../../../src/postgres/cluster.ts';
 import { id, lit } from '../../../src/postgres/sql.ts';
+import { openContext } from '../../../src/runtime/context.ts';
 import { TestPair } from '../../helpers/pair.ts';
 
 let pair: TestPair;
@@ -19,6 +22,16 @@ afterAll(async () => {
 async function findings(of: TestPair, database: string): Promise<readonly Finding[]> {
   return (await runOperation(checkDatabase, of.context(database))).findings;
 }
+
+const jobOf = (database: string) => ({
+  applicationName: 'pgconvoy/test',
+  database,
+  input: {},
+  run: { id: 'test', databases: [database], options: {} },
+  signal: new AbortController().signal,
+  log: createLogger('silent'),
+  progress: () => {},
+});
 
 const brief = (found: readonly Finding[]) =>
   found.map(
@@ -118,6 +131,27 @@ test('everything at once, each object by name', async () => {
       "warning source-publication source for others",
     ]
   `);
+});
+
+test('what is refused hides nothing else: then each question is asked alone', async () => {
+  const database = await pair.database(
+    'partly closed',
+    'create table fish (name text); revoke select on pg_catalog.pg_event_trigger from public',
+  );
+  const user = pair.name('limited');
+  await pair.query('source', 'postgres', `create role ${id(user).text} login password 'x'`);
+  await pair.query('source', database, `grant usage on schema public to ${id(user).text}`);
+  const { source } = pair.clusters;
+  const limited = new Cluster('source', { ...source.address, user, password: 'x' }, source.maintenanceDatabase);
+  const { context, close } = openContext(
+    { ...pair.clusters, source: limited },
+    { ...jobOf(database), engine: pair.engine },
+  );
+  const found = brief((await runOperation(checkDatabase, context)).findings);
+  await close();
+  await limited.close();
+  expect(found).toContain('block cannot-look source triggers and functions');
+  expect(found).toContain('block no-replica-identity source public.fish');
 });
 
 test('what fix can mend, fix mends', async () => {

@@ -1,26 +1,19 @@
-import {
-  alwaysTriggers,
-  eventTriggers,
-  functionsWithoutSearchPath,
-  LooseFunction,
-  Named,
-  otherPublications,
-  Trigger,
-} from '../../../postgres/catalog/contents.ts';
+import type { LooseFunction, Trigger } from '../../../postgres/catalog/contents.ts';
 import { id } from '../../../postgres/sql.ts';
-import { PUBLICATION } from '../../../replication/names.ts';
 import type { Concern } from '../concern.ts';
 import type { CheckFinding } from '../findings.ts';
+import { answerTo } from './answers.ts';
 
 /** Code of users that would run, or fail, while replicated rows are applied. */
 export const code: Concern = {
   name: 'triggers and functions',
   side: 'source',
-  async look({ source }) {
+  async look(context) {
+    const { name } = context.source;
     return [
-      ...judgeTriggers(source.name, await source.many(Trigger, alwaysTriggers())),
-      ...judgeEventTriggers(source.name, await source.many(Named, eventTriggers())),
-      ...judgeFunctions(source.name, await source.many(LooseFunction, functionsWithoutSearchPath())),
+      ...judgeTriggers(name, await answerTo(context, 'triggers')),
+      ...judgeEventTriggers(name, await answerTo(context, 'eventTriggers')),
+      ...judgeFunctions(name, await answerTo(context, 'looseFunctions')),
     ];
   },
 };
@@ -62,8 +55,8 @@ export const judgeFunctions = (database: string, functions: readonly LooseFuncti
 export const publications: Concern = {
   name: 'publications of others',
   side: 'source',
-  async look({ source }) {
-    return judgePublications(source.name, await source.many(Named, otherPublications(PUBLICATION)));
+  async look(context) {
+    return judgePublications(context.source.name, await answerTo(context, 'publications'));
   },
 };
 

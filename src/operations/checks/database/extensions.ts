@@ -1,34 +1,30 @@
 import {
   AvailableExtension,
   availableExtensions,
-  ConfigTable,
-  configTables,
   FilledTable,
   filledConfigTables,
-  InstalledExtension,
-  installedExtensions,
 } from '../../../postgres/catalog/extensions.ts';
+import type { InstalledExtension } from '../../../postgres/catalog/extensions.ts';
 import { Setting, settingsNamed } from '../../../postgres/catalog/settings.ts';
 import { id } from '../../../postgres/sql.ts';
 import { listed } from '../clusters/source-settings.ts';
 import type { Concern } from '../concern.ts';
 import type { CheckFinding } from '../findings.ts';
+import { answerTo } from './answers.ts';
 
 /** The target has every extension of the database, no older, and preloads what must be preloaded. */
 export const extensions: Concern = {
   name: 'extensions',
   side: 'target',
   asks: ['source', 'target'],
-  async look({ source, targetCluster }) {
-    const installed = await source.many(InstalledExtension, installedExtensions());
+  async look(context) {
+    const { source, targetCluster } = context;
+    const installed = await answerTo(context, 'extensions');
     if (installed.length === 0) return [];
     const names = installed.map((extension) => extension.name);
     const available = await targetCluster.maintenance.many(AvailableExtension, availableExtensions(names));
-    const preload = settingsNamed(['shared_preload_libraries']);
-    const [here, there] = [
-      await source.maybe(Setting, preload),
-      await targetCluster.maintenance.maybe(Setting, preload),
-    ];
+    const [here] = await answerTo(context, 'preloaded');
+    const there = await targetCluster.maintenance.maybe(Setting, settingsNamed(['shared_preload_libraries']));
     return [
       ...judgeAvailable(source.name, installed, available),
       ...judgePreloaded(source.name, names, libraries(here), libraries(there)),
@@ -117,8 +113,9 @@ const libraries = (setting: Setting | undefined): string[] =>
 export const extensionData: Concern = {
   name: 'rows in tables of extensions',
   side: 'source',
-  async look({ source }) {
-    const tables = await source.many(ConfigTable, configTables());
+  async look(context) {
+    const { source } = context;
+    const tables = await answerTo(context, 'configTables');
     if (tables.length === 0) return [];
     return judgeConfigTables(source.name, await source.many(FilledTable, filledConfigTables(tables)));
   },

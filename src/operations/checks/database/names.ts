@@ -1,20 +1,17 @@
-import { objectsInOurSchema, StrayObject } from '../../../postgres/catalog/database-facts.ts';
-import {
-  DatabaseSetting,
-  databaseSettingNames,
-  SettingName,
-  unknownSettings,
-} from '../../../postgres/catalog/settings.ts';
+import type { StrayObject } from '../../../postgres/catalog/database-facts.ts';
+import { SettingName, unknownSettings } from '../../../postgres/catalog/settings.ts';
+import type { DatabaseSetting } from '../../../postgres/catalog/settings.ts';
 import { id } from '../../../postgres/sql.ts';
 import type { Concern } from '../concern.ts';
 import type { CheckFinding } from '../findings.ts';
+import { answerTo } from './answers.ts';
 
 /** Nobody else uses the schema name that is ours: what is in it is left out of everything. */
 export const reservedSchema: Concern = {
   name: 'the schema pgconvoy',
   side: 'source',
-  async look({ source }) {
-    return judgeReservedSchema(source.name, await source.many(StrayObject, objectsInOurSchema()));
+  async look(context) {
+    return judgeReservedSchema(context.source.name, await answerTo(context, 'strayObjects'));
   },
 };
 
@@ -40,8 +37,9 @@ export const databaseSettings: Concern = {
   name: 'settings of the database',
   side: 'target',
   asks: ['source', 'target'],
-  async look({ source, targetCluster }) {
-    const made = await source.many(DatabaseSetting, databaseSettingNames());
+  async look(context) {
+    const { source, targetCluster } = context;
+    const made = await answerTo(context, 'settings');
     if (made.length === 0) return [];
     const names = made.map((setting) => setting.name);
     const unknown = await targetCluster.maintenance.many(SettingName, unknownSettings(names));

@@ -16,11 +16,15 @@ export const pglogicalLimits: Concern = {
   name: 'what pglogical cannot carry',
   side: 'source',
   async look({ source }) {
-    const { count } = await source.one(Count, foreignKeys());
+    const { generated, deferrable, foreign } = await source.together({
+      generated: { row: TableColumns, query: generatedColumns() },
+      deferrable: { row: TableIndex, query: deferrableKeys() },
+      foreign: { row: Count, query: foreignKeys() },
+    });
     return [
-      ...judgeGenerated(source.name, await source.many(TableColumns, generatedColumns())),
-      ...judgeDeferrable(source.name, await source.many(TableIndex, deferrableKeys())),
-      ...judgeForeignKeys(source.name, count),
+      ...judgeGenerated(source.name, generated),
+      ...judgeDeferrable(source.name, deferrable),
+      ...judgeForeignKeys(source.name, foreign[0]?.count ?? 0),
     ];
   },
 };

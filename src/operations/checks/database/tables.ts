@@ -1,19 +1,7 @@
 import type { OperationContext } from '../../../engine/operation.ts';
-import {
-  columnsOfRemovedTypes,
-  Count,
-  ForeignServer,
-  foreignServers,
-  IndexOfTable,
-  invalidIndexes,
-  largeObjects,
-  Named,
-  notValidConstraints,
-  tablesWithOids,
-  TypedColumn,
-} from '../../../postgres/catalog/contents.ts';
+import type { ForeignServer, IndexOfTable, TypedColumn } from '../../../postgres/catalog/contents.ts';
 import { SURROGATE_COLUMN } from '../../../postgres/catalog/surrogate-keys.ts';
-import { UserTable, userTables } from '../../../postgres/catalog/tables.ts';
+import type { UserTable } from '../../../postgres/catalog/tables.ts';
 import { id } from '../../../postgres/sql.ts';
 import { offers } from '../../../postgres/versions.ts';
 import type { ReplicationEngine } from '../../../replication/engine.ts';
@@ -23,6 +11,7 @@ import type { TableToIdentify } from '../../tables/identity.ts';
 import { isAsked } from '../concern.ts';
 import type { Concern } from '../concern.ts';
 import type { CheckFinding } from '../findings.ts';
+import { answerTo } from './answers.ts';
 
 const qualified = ({ schema, name }: UserTable): string => id(schema, name).text;
 
@@ -32,7 +21,7 @@ export const replicaIdentity: Concern = {
   side: 'source',
   async look(context) {
     const { source, engine } = context;
-    const { tables, lacking } = await identitiesOf(context);
+    const { tables, lacking } = await identitiesOf(context, undefined, await answerTo(context, 'tables'));
     return [...judgeIdentities(source.name, lacking, engine), ...judgeSlowIdentities(source.name, tables)];
   },
 };
@@ -102,12 +91,13 @@ function remedyOf(name: string, table: UserTable, choice: TableToIdentify['choic
 export const uncarriedRows: Concern = {
   name: 'what replication does not carry',
   side: 'source',
-  async look({ source }) {
-    const { count } = await source.one(Count, largeObjects());
+  async look(context) {
+    const { name } = context.source;
+    const [largeObjects] = await answerTo(context, 'largeObjects');
     return [
-      ...judgeUnlogged(source.name, await source.many(UserTable, userTables())),
-      ...judgeLargeObjects(source.name, count),
-      ...judgeForeignServers(source.name, await source.many(ForeignServer, foreignServers())),
+      ...judgeUnlogged(name, await answerTo(context, 'tables')),
+      ...judgeLargeObjects(name, largeObjects?.count ?? 0),
+      ...judgeForeignServers(name, await answerTo(context, 'foreignServers')),
     ];
   },
 };
@@ -159,24 +149,20 @@ export const tableStates: Concern = {
     const { source } = context;
     return [
       ...(await removedFeatures(context)),
-      ...judgeInvalidIndexes(source.name, await source.many(IndexOfTable, invalidIndexes())),
-      ...judgeNotValid(source.name, await source.many(IndexOfTable, notValidConstraints())),
+      ...judgeInvalidIndexes(source.name, await answerTo(context, 'invalidIndexes')),
+      ...judgeNotValid(source.name, await answerTo(context, 'notValidConstraints')),
     ];
   },
 };
 
-async function removedFeatures({
-  source,
-  sourceCluster,
-  targetCluster,
-  run,
-}: OperationContext): Promise<CheckFinding[]> {
+async function removedFeatures(context: OperationContext): Promise<CheckFinding[]> {
+  const { source, sourceCluster, targetCluster, run } = context;
   if (offers((await sourceCluster.facts()).major, 'noOids')) return [];
   // A target that is not asked is taken for a new one.
   if (isAsked('target', run.options) && !offers((await targetCluster.facts()).major, 'noOids')) return [];
   return [
-    ...judgeOids(source.name, await source.many(Named, tablesWithOids())),
-    ...judgeRemovedTypes(source.name, await source.many(TypedColumn, columnsOfRemovedTypes())),
+    ...judgeOids(source.name, await answerTo(context, 'tablesWithOids')),
+    ...judgeRemovedTypes(source.name, await answerTo(context, 'columnsOfRemovedTypes')),
   ];
 }
 
