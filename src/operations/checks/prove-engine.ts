@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { defineOperation, holds, lacks } from '../../engine/operation.ts';
 import type { OperationContext } from '../../engine/operation.ts';
 import { PgconvoyError, UnreachableError } from '../../errors.ts';
+import { DatabaseError } from '../../postgres/errors.ts';
 import { openedKey } from '../cutover/opened.ts';
 import { forgetProof, noteProof, provenBefore } from './canary/proof-note.ts';
 import { ROAD } from './canary/road.ts';
@@ -31,17 +32,15 @@ export const proveEngine = defineOperation({
   output: z.strictObject({ engine: z.string(), proven: z.enum(['now', 'before', 'not-needed', 'not-asked']) }),
 
   async check(context) {
-    const { engine, input, run } = context;
+    const { engine, run } = context;
     if (run.options['noCanary']) return holds({ engine: engine.name, proven: 'not-asked' as const });
-    const { left } = await takeAway(context);
-    if (input.remember && (await everythingOpened(context)))
-      return holds({ engine: engine.name, proven: 'not-needed' as const });
-    if (input.remember && (await provenBefore(context)))
-      return holds({ engine: engine.name, proven: 'before' as const });
-    const found = left.every(({ usable }) => usable) ? await prove(context) : left.map(inTheWay);
-    if (input.remember && !found.some(({ code }) => code !== 'canary-left')) await noteProof(context);
-    await Promise.all([context.sourceLedger.dropIfEmpty(), context.targetLedger.dropIfEmpty()]);
-    return found.length > 0 ? lacks(found) : holds({ engine: engine.name, proven: 'now' as const });
+    try {
+      return await look(context);
+    } catch (error) {
+      context.signal.throwIfAborted();
+      if (!(error instanceof DatabaseError) || error.disposition !== 'give-up') throw error;
+      return lacks([refused(context, error)]);
+    }
   },
 
   async undo(context: OperationContext) {
@@ -52,6 +51,22 @@ export const proveEngine = defineOperation({
     return changed || forgotten;
   },
 });
+
+interface Remembering {
+  readonly remember: boolean;
+}
+
+async function look(context: OperationContext<Remembering>) {
+  const { engine, input } = context;
+  const { left } = await takeAway(context);
+  if (input.remember && (await everythingOpened(context)))
+    return holds({ engine: engine.name, proven: 'not-needed' as const });
+  if (input.remember && (await provenBefore(context))) return holds({ engine: engine.name, proven: 'before' as const });
+  const found = left.every(({ usable }) => usable) ? await prove(context) : left.map(inTheWay);
+  if (input.remember && !found.some(({ code }) => code !== 'canary-left')) await noteProof(context);
+  await Promise.all([context.sourceLedger.dropIfEmpty(), context.targetLedger.dropIfEmpty()]);
+  return found.length > 0 ? lacks(found) : holds({ engine: engine.name, proven: 'now' as const });
+}
 
 /** From the cutover of the last database on, no row travels any more. */
 async function everythingOpened({ targetLedger, run }: OperationContext): Promise<boolean> {
@@ -126,6 +141,15 @@ async function remedyFor(canary: Canary, { message }: PgconvoyError): Promise<st
   if (!/output plugin/.test(message)) return undefined;
   return findingsIn(await sourceSettings.look(canary)).find(({ code }) => code === 'output-plugin')?.remedy;
 }
+
+/** A privilege is missing, usually: without it nothing can be tried. */
+const refused = ({ engine }: OperationContext, error: DatabaseError): CheckFinding => ({
+  code: 'engine-unproven',
+  severity: 'block',
+  side: error.message.startsWith('target') ? 'target' : 'source',
+  message: `The ${engine.name} engine could not be tried: ${error.message}`,
+  remedy: error.hint,
+});
 
 const roleDiffers = ({ engine, settings }: OperationContext): CheckFinding => ({
   code: 'engine-unproven',

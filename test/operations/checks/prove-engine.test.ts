@@ -7,8 +7,11 @@ import { proveEngine } from '../../../src/operations/checks/prove-engine.ts';
 import { openedKey } from '../../../src/operations/cutover/opened.ts';
 import { createReplicationRole } from '../../../src/operations/roles/create-replication-role.ts';
 import { canaryDatabase, subscriptionName } from '../../../src/replication/names.ts';
+import { createLogger } from '../../../src/log.ts';
+import { Cluster as SourceCluster } from '../../../src/postgres/cluster.ts';
 import type { Side } from '../../../src/postgres/cluster.ts';
-import { lit } from '../../../src/postgres/sql.ts';
+import { openContext } from '../../../src/runtime/context.ts';
+import { id, lit } from '../../../src/postgres/sql.ts';
 import { TestPair } from '../../helpers/pair.ts';
 import type { ContextOptions } from '../../helpers/pair.ts';
 import { startCluster } from '../../helpers/servers.ts';
@@ -130,6 +133,41 @@ describe('two servers that fit', () => {
     expect(findings).toMatchObject([{ code: 'engine-unproven', severity: 'warning', object: role }]);
     await runOperation(createReplicationRole, pair.context(undefined));
     expect((await prove(pair)).findings).toEqual([]);
+  });
+
+  test('a user who may not make roles: said, and no stack trace', async () => {
+    const user = pair.name('limited');
+    await pair.query('source', 'postgres', `create role ${id(user).text} login password 'only-here'`);
+    const { source } = pair.clusters;
+    const limited = new SourceCluster(
+      'source',
+      { ...source.address, user, password: 'only-here' },
+      source.maintenanceDatabase,
+    );
+    const { context, close } = openContext(
+      { ...pair.clusters, source: limited },
+      {
+        engine: pair.engine,
+        applicationName: 'pgconvoy/test/limited',
+        database: undefined,
+        input: { remember: false },
+        run: { id: 'test', databases: [], options: {} },
+        signal: new AbortController().signal,
+        log: createLogger('silent'),
+        progress: () => {},
+      },
+    );
+    const { findings } = await runOperation(proveEngine, context);
+    await close();
+    await limited.close();
+    expect(findings).toMatchObject([
+      {
+        code: 'engine-unproven',
+        severity: 'block',
+        side: 'source',
+        message: expect.stringContaining('permission denied'),
+      },
+    ]);
   });
 
   test('after the last cutover nobody needs a proof', async () => {
