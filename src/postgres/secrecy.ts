@@ -11,6 +11,8 @@ const SILENCE: Readonly<Record<string, string>> = {
   log_min_duration_sample: '-1',
   log_transaction_sample_rate: '0',
   log_min_error_statement: 'panic',
+  // pglogical puts connection strings into the details of its errors.
+  log_error_verbosity: 'terse',
   log_parameter_max_length: '0',
   log_parameter_max_length_on_error: '0',
   'pg_stat_statements.track': 'none',

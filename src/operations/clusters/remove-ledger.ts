@@ -14,6 +14,7 @@ const TO_PUT_BACK: ReadonlySet<string> = new Set([
   'setting',
   'replication-secret',
   'extension',
+  'quiet-log',
 ]);
 
 interface Kept {

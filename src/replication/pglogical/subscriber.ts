@@ -14,6 +14,7 @@ import { secretsOf } from '../secrets.ts';
 import { copySession, REPLICATION_SET } from './names.ts';
 import { becomeNode, ceaseToBeNode, hasPglogical } from './nodes.ts';
 import { letIn, publishedTables } from './provider.ts';
+import { endQuietLog, quietLog } from './quiet-log.ts';
 import { subscribeError } from './subscribe-error.ts';
 
 /** Times after enabling at which workers that are still not there are woken once more, milliseconds. */
@@ -163,6 +164,7 @@ export async function createSubscription(pair: Pair, { copy }: { readonly copy: 
   const published = (await publishedTables(pair)) ?? [];
   await letIn(source, role);
   await becomeNode({ database: target, cluster: targetCluster }, async () => ours);
+  await quietLog(pair);
   try {
     await inSecrecy(target, [...secretsOf(theirs), ...secretsOf(ours)], async () => {
       await target.run(
@@ -265,7 +267,7 @@ export async function refresh({ target }: Pair): Promise<void> {
 export async function dropSubscription(pair: Pair): Promise<boolean> {
   const { target, targetCluster } = pair;
   const name = subscriptionName(target.name);
-  if (!(await isThere(target))) return false;
+  if (!(await isThere(target))) return endQuietLog(pair);
   const row = await found(target);
   if (row) {
     await target.run(sql`select pglogical.alter_subscription_disable(${name}::name, true)`);
@@ -282,6 +284,7 @@ export async function dropSubscription(pair: Pair): Promise<boolean> {
       await target.run(dropOrigin(target));
     });
   }
+  await endQuietLog(pair);
   const changed = await ceaseToBeNode({ database: target, cluster: targetCluster });
   return row !== undefined || changed;
 }

@@ -1,5 +1,6 @@
 /** What goes wrong with pglogical, one trap after the other; each is named, mended, or never stepped into. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import * as z from 'zod';
 import type { Finding } from '../../../src/engine/finding.ts';
 import { runOperation } from '../../../src/engine/run-operation.ts';
 import { checkDatabase } from '../../../src/operations/checks/check-database.ts';
@@ -219,6 +220,17 @@ test('15 to 17: an output plugin that is not allowed is said with its remedy; a 
   await pair.query('source', 'postgres', 'select pg_reload_conf()');
   await walkTo(pair, database, 'copy-tables');
   expect(await pair.query('target', database, 'select * from t')).toEqual([{ id: 1 }]);
+
+  // Its workers tell the log why they cannot connect, but not with which password.
+  await source.shutdown();
+  await eventually(() => expect(target.log()).toContain('could not connect to the postgresql server'), {
+    timeoutMs: 20_000,
+  });
+  const { password } = z
+    .object({ password: z.string() })
+    .parse((await pair.context(undefined).targetLedger.entries('replication-secret'))[0]?.before);
+  expect(target.log()).not.toContain(password);
+  await source.start();
 
   await createSubscription.undo!(pair.context(database));
   const drop = createDatabase.undo!(pair.context(database));
