@@ -239,7 +239,7 @@ describe('two servers that do not', () => {
         code: 'engine-fails',
         object: 'creating the replication slot',
         message: expect.stringContaining('"pgoutput" may not be used'),
-        remedy: expect.stringContaining("ALTER SYSTEM SET output_plugin_libraries = 'pgoutput', 'test_decoding'"),
+        remedy: expect.stringContaining("ALTER SYSTEM SET output_plugin_libraries = 'test_decoding', 'pgoutput'"),
       },
     ]);
     expect(await traces(pair)).toEqual([]);
