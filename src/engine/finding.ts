@@ -15,6 +15,8 @@ export interface Finding {
   readonly remedy: string;
   /** The point of the check that found it (`Point.id`). */
   readonly point?: string | undefined;
+  /** It would block, but the configuration accepts it. */
+  readonly accepted?: true | undefined;
 }
 
 /** Whether the configuration accepts a finding: `code`, or `code:database` for one database alone. */
@@ -27,7 +29,12 @@ export const isAccepted = (
 export function acceptFindings(findings: readonly Finding[], accepted: readonly string[]): Finding[] {
   return findings.map((finding) =>
     finding.severity === 'block' && isAccepted(finding, accepted)
-      ? { ...finding, severity: 'warning', message: `${finding.message} (accepted in the configuration)` }
+      ? {
+          ...finding,
+          severity: 'warning',
+          accepted: true,
+          message: `${finding.message} (accepted in the configuration)`,
+        }
       : finding,
   );
 }

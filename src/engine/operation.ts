@@ -81,6 +81,8 @@ export interface Operation<I extends z.ZodType = z.ZodType, O extends z.ZodType 
   check(context: OperationContext<z.output<I>>): Promise<Verdict<z.output<O>, M>>;
   /** Makes it so; gets exactly what `check` found missing. May be killed anywhere and run again. */
   apply?(context: OperationContext<z.output<I>>, missing: readonly M[]): Promise<void>;
+  /** What `apply` has changed, from what to what, as the job keeps it for the report: JSON of bounded size (`listed`), no secrets. */
+  changes?(missing: readonly M[], run: OperationContext['run']): unknown;
   /**
    * Takes it back, so that `check` finds it missing again, and says whether there was anything to take back. Works from
    * names and ledger alone, on a source or target that is half done; doing it twice is fine.

@@ -6,6 +6,8 @@ import type { StepPolicy } from './workflow.ts';
 
 export interface OperationResult {
   readonly changed: boolean;
+  /** From what to what, where the operation tells it. */
+  readonly changes?: unknown;
   /** What the last check observed. */
   readonly output: unknown;
   readonly findings: readonly Finding[];
@@ -46,7 +48,9 @@ export async function runOperation(
         },
       );
     }
-    return { changed: true, output: operation.output.parse(after.output), findings: [] };
+    const output: unknown = operation.output.parse(after.output);
+    const changes = operation.changes?.(before.missing, context.run);
+    return { changed: true, ...(changes === undefined ? {} : { changes }), output, findings: [] };
   });
 }
 

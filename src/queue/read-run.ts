@@ -77,12 +77,13 @@ export async function runLogs(
     const lists = await replies<string[]>(pipeline);
     return lists
       .flatMap((lines, index) => {
-        const { step, database } = places[index]!;
+        const { step, stage, database } = places[index]!;
         return lines.map((line) => {
           const end = line.indexOf(' ');
           return {
             at: Date.parse(line.slice(0, end)),
             step: step.key,
+            stage,
             database: database?.name,
             text: line.slice(end + 1),
           };
@@ -277,6 +278,7 @@ function stepView({ id, stage, step, database, job }: StageJobs['steps'][number]
     ...(state === 'delayed' && retryAt !== undefined ? { retryAt } : {}),
     ...(job?.pb ? { worker: job.pb } : {}),
     ...(result ? { changed: result.changed, output: result.output } : {}),
+    ...(result?.changes === undefined ? {} : { changes: result.changes }),
     ...(record?.progress ? { progress: record.progress } : {}),
     ...(error && (state === 'failed' || state === 'delayed') ? { error } : {}),
     findings: result?.findings ?? record?.findings ?? [],

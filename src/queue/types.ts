@@ -71,6 +71,8 @@ export interface StepView {
   readonly worker?: string;
   /** Of a completed step: whether anything had to be changed. */
   readonly changed?: boolean;
+  /** From what to what, where its operation tells it. */
+  readonly changes?: unknown;
   readonly progress?: Progress;
   /** Of a failed step, and of a delayed one (the last attempt's). */
   readonly error?: StepError;
@@ -153,6 +155,8 @@ export interface LogLine {
   /** Milliseconds since 1970. */
   readonly at: number;
   readonly step: string;
+  /** Index of the step's stage. */
+  readonly stage: number;
   readonly database: string | undefined;
   readonly text: string;
 }

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { PgconvoyError } from '../../errors.ts';
 import { isAccepted } from '../../engine/finding.ts';
+import { listed } from '../../engine/listed.ts';
 import { defineOperation, holds } from '../../engine/operation.ts';
 import type { OperationContext } from '../../engine/operation.ts';
 import {
@@ -33,23 +34,41 @@ export const compareTables = defineOperation({
   scope: 'database',
   queue: 'cutover',
   input: z.strictObject({}),
-  output: z.strictObject({ method: z.enum(['checksum', 'count', 'none']), tables: z.int(), rows: z.number() }),
+  output: z.strictObject({
+    method: z.enum(['checksum', 'count', 'none']),
+    /** How rows became numbers. */
+    checksum: z.enum(['hash', 'md5', 'none']),
+    tables: z.int(),
+    rows: z.number(),
+    /** The largest tables, as both sides have them. */
+    listed: z.array(z.strictObject({ table: z.string(), rows: z.number(), sum: z.string().nullable() })),
+  }),
 
   async check(context) {
-    const { source, target, settings } = context;
+    const { source, target, settings, run } = context;
     if (settings.comparison === 'none' || (await openedDatabase(context))) {
-      return holds({ method: 'none' as const, tables: 0, rows: 0 });
+      return holds({ method: 'none' as const, checksum: 'none' as const, tables: 0, rows: 0, listed: [] });
     }
     const [tables, present] = await Promise.all([
       source.many(ComparableTable, comparableTables()),
       target.many(ComparableTable, comparableTables()),
     ]);
     const { comparable, differences } = structure(tables, present);
-    const { rows, differences: contents } = await compareRows(context, comparable);
+    const checksum = settings.comparison === 'count' ? 'none' : await commonChecksum(context);
+    const { sums, differences: contents } = await compareRows(context, comparable, checksum);
     // What was changed on the source alone, and is accepted, was told before the fence.
     const accepted = isAccepted({ code: 'schema-drift', database: source.name }, settings.accept);
     refuse(source.name, tables.length, accepted ? contents : [...differences, ...contents]);
-    return holds({ method: settings.comparison, tables: tables.length, rows });
+    return holds({
+      method: settings.comparison,
+      checksum,
+      tables: tables.length,
+      rows: [...sums.values()].reduce((total, { rows }) => total + rows, 0),
+      listed: listed(comparable, run).map((table) => {
+        const { rows, sum } = sums.get(table)!;
+        return { table: id(table.schema, table.name).text, rows, sum };
+      }),
+    });
   },
 });
 
@@ -75,12 +94,13 @@ function structure(tables: readonly ComparableTable[], present: readonly Compara
 async function compareRows(
   context: OperationContext,
   tables: readonly ComparableTable[],
-): Promise<{ readonly rows: number; readonly differences: readonly Difference[] }> {
+  checksum: Checksum,
+): Promise<{ readonly sums: ReadonlyMap<ComparableTable, TableSum>; readonly differences: readonly Difference[] }> {
   const { settings, signal, progress } = context;
-  const checksum = settings.comparison === 'count' ? 'none' : await commonChecksum(context);
   const total = tables.reduce((sum, { bytes }) => sum + bytes, 0);
   const queue = batches(tables);
   const differences: Difference[] = [];
+  const sums = new Map<ComparableTable, TableSum>();
   let rows = 0;
   let done = 0;
   const work = async (source: Database, target: Database) => {
@@ -90,11 +110,12 @@ async function compareRows(
         source.many(TableSum, tableSums(batch, checksum)),
         target.many(TableSum, tableSums(batch, checksum)),
       ]);
-      const sums = new Map(here.map((sum) => [sum.n, sum]));
+      const onTarget = new Map(here.map((sum) => [sum.n, sum]));
       for (const sum of there) {
         const table = batch[sum.n]!;
-        const difference = differenceOf(sum, sums.get(sum.n)!);
+        const difference = differenceOf(sum, onTarget.get(sum.n)!);
         if (difference) differences.push({ table, what: difference });
+        sums.set(table, sum);
         rows += sum.rows;
         done += table.bytes;
       }
@@ -102,7 +123,7 @@ async function compareRows(
     }
   };
   await sideBySide(context, Math.min(queue.length, settings.budgets.tableWorkers), work);
-  return { rows, differences };
+  return { sums, differences };
 }
 
 /** The given sessions are the first pair; more are opened where there is work for them. */

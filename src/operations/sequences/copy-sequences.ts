@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { PgconvoyError } from '../../errors.ts';
 import { isAccepted } from '../../engine/finding.ts';
+import { listed } from '../../engine/listed.ts';
 import { defineOperation, holds, lacks } from '../../engine/operation.ts';
 import type { OperationContext } from '../../engine/operation.ts';
 import {
@@ -69,6 +70,15 @@ export const copySequences = defineOperation({
     log.info({ sequences: missing.length }, 'sequences set');
   },
 
+  changes: (missing, run) => ({
+    sequences: missing.length,
+    listed: listed(missing, run).map(({ schema, name, source, target }) => ({
+      sequence: id(schema, name).text,
+      before: target ? positionOf(target) : null,
+      after: positionOf(source),
+    })),
+  }),
+
   /** Back to their start, as setup has made them. */
   async undo(context: OperationContext) {
     const { target } = context;
@@ -88,6 +98,8 @@ export const copySequences = defineOperation({
     return true;
   },
 });
+
+const positionOf = ({ last, called }: SequenceValue) => ({ last, called });
 
 async function valuesOf(database: Database): Promise<SequenceValue[]> {
   const sequences = await database.many(SequenceName, userSequences());

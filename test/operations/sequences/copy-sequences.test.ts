@@ -44,8 +44,22 @@ describe.each([
   test('every kind of sequence goes on exactly where it stopped', async () => {
     const database = await pair.database('My "odd" DB', SCHEMA, ['source', 'target']);
     await pair.query('source', database, USE);
-    const { output } = await proveContract(pair, copySequences, database);
+    const { output, changes } = await proveContract(pair, copySequences, database);
     expect(output).toEqual({ sequences: 11 });
+    const position = (last: string, called: boolean) => ({ last, called });
+    expect(changes).toEqual({
+      // never_called stands where it stood.
+      sequences: 10,
+      listed: expect.arrayContaining([
+        {
+          sequence: '"odd, schema"."Qu""oted {a,b} %"',
+          before: position('9000000000000000000', false),
+          // Its session has taken 20.
+          after: position('9000000000000000019', true),
+        },
+        { sequence: '"public"."descending"', before: position('-1', false), after: position('-11', true) },
+      ]),
+    });
     await expect(pair.query('target', database, `select nextval('small')`)).rejects.toThrow(/reached maximum value/);
     const [onTarget] = await pair.query('target', database, NEXT);
     // Never mind that the target's read just now moved them: the source's next values must be the same.
