@@ -15,8 +15,8 @@ const SINCE = {
   /** FOR UPDATE SKIP LOCKED. */
   skipLocked: 9.5,
   transforms: 9.5,
+  /** ALTER DATABASE … ALLOW_CONNECTIONS. */
   allowConnectionsOption: 9.5,
-  idleTransactionTimeout: 9.6,
   /** pg_control_system(). */
   controlData: 9.6,
   /** pg_replication_slots.confirmed_flush_lsn. */
@@ -39,6 +39,8 @@ const SINCE = {
   scramPasswords: 10,
   extendedStatistics: 10,
   identityColumns: 10,
+  /** txid_status(). */
+  transactionStatus: 10,
   publishTruncate: 11,
   coveringIndexes: 11,
   analyzeSeveral: 11,

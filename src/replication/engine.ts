@@ -118,6 +118,13 @@ export interface ReplicationEngine {
   /** Drops the subscription and leaves the slot to `dropSlot`, so that an unreachable source does not stop it. */
   dropSubscription(pair: Pair): Promise<boolean>;
 
+  /**
+   * Runs statements on the source, in the transaction of this session, and sends them along between the rows: the target runs them where
+   * they belong. Engines that cannot do that carry rows alone, and whoever changes tables runs them on both sides.
+   * @param path where names without a schema are looked for, as search_path has it
+   */
+  replicateDdl?(source: Database, statements: readonly string[], path: string): Promise<void>;
+
   /** From now on each commit is flushed and confirmed at once: what a fence waits for comes in milliseconds. */
   confirmAtOnce(pair: Pair): Promise<void>;
   /** Everything up to this LSN of the source has been applied and flushed on the target. */

@@ -5,6 +5,7 @@ import { sql } from '../postgres/sql.ts';
 import type { Pair, ReplicationEngine } from './engine.ts';
 import { slotName } from './names.ts';
 import { overview } from './pglogical/overview.ts';
+import { replicateDdl } from './pglogical/ddl.ts';
 import { publish, publishedTables, unpublish } from './pglogical/provider.ts';
 import {
   createSubscription,
@@ -44,6 +45,7 @@ export const pglogicalEngine: ReplicationEngine = {
   disable,
   wake,
   dropSubscription,
+  replicateDdl,
   // How it commits is a setting of the whole server, read at its start: `reached` has it flushed.
   confirmAtOnce: async () => {},
   reached,

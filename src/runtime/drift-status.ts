@@ -34,7 +34,7 @@ export async function driftStatus(clusters: Clusters, signal: AbortSignal): Prom
           progress: () => {},
         });
         // A database that cannot be asked is told elsewhere; what the others say is still worth showing.
-        const { findings } = await lookForDrift(context, false).catch(() => ({ findings: [] }));
+        const { findings } = await lookForDrift(context, true).catch(() => ({ findings: [] }));
         found.push(...findings);
         await close();
       }

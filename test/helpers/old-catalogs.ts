@@ -14,6 +14,7 @@ const words = (text: string): string[] => text.split(/\s+/).filter((word) => wor
 
 /** By relation: the columns of 9.4, and those that came later. */
 const RELATIONS: Readonly<Record<string, readonly [columns: string, later?: Readonly<Record<string, Since>>]>> = {
+  pg_aggregate: ['aggfnoid aggkind aggtransfn aggfinalfn aggsortop aggtranstype agginitval'],
   pg_am: ['amname'],
   pg_attrdef: ['adrelid adnum adbin adsrc'],
   pg_attribute: [

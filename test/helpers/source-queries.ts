@@ -6,6 +6,7 @@ import * as databaseFacts from '../../src/postgres/catalog/database-facts.ts';
 import * as deferredTriggers from '../../src/postgres/catalog/deferred-triggers.ts';
 import * as extensions from '../../src/postgres/catalog/extensions.ts';
 import * as fence from '../../src/postgres/catalog/fence.ts';
+import * as fingerprint from '../../src/postgres/catalog/fingerprint.ts';
 import * as greeting from '../../src/postgres/catalog/greeting.ts';
 import * as identities from '../../src/postgres/catalog/identities.ts';
 import * as indexedTables from '../../src/postgres/catalog/indexed-tables.ts';
@@ -103,6 +104,8 @@ export const sourceQueries = (database: string): SourceQuery[] => [
   ask('fence.endSessions', fence.endSessions('nobody is in here'), fence.EndedSession),
   ask('fence.remainingWriters', fence.remainingWriters(database), fence.RemainingWriter),
   ask('fence.walMarker', fence.walMarker(), z.object({ lsn: z.string() })),
+  ask('fingerprint.fingerprintRows', fingerprint.fingerprintRows(), fingerprint.FingerprintRow),
+  ask('fingerprint.probeRow', fingerprint.probeRow(), fingerprint.Probe),
   ask('greeting.greeting', greeting.greeting(), greeting.Greeting),
   ask('identities.identityCandidates', identities.identityCandidates(), identities.IdentityCandidate),
   ask('identities.incomparableColumns', identities.incomparableColumns(), identities.IncomparableColumns),

@@ -9,6 +9,7 @@ import { blockersOf, describeBlocker } from '../../postgres/locks.ts';
 import { id, lit, sql, trustedStatement } from '../../postgres/sql.ts';
 import { hasRun, writeRecord } from '../drift/ddl-record.ts';
 import type { DdlRecord } from '../drift/ddl-record.ts';
+import type { ReplicationEngine } from '../../replication/engine.ts';
 import { pairOf } from '../replication/pair.ts';
 import type { DdlPlan } from './statements.ts';
 
@@ -21,6 +22,8 @@ const PAUSE_FIRST_MS = 250;
 const PAUSE_MOST_MS = 5_000;
 const LOOK_FIRST_MS = 5;
 const LOOK_MOST_MS = 100;
+
+type ReplicateDdl = NonNullable<ReplicationEngine['replicateDdl']>;
 
 interface Running {
   readonly context: OperationContext;
@@ -48,6 +51,9 @@ export async function runOnBothSides(context: OperationContext, plan: DdlPlan, r
   const onTarget = await hasRun(context.target, record.target);
   if (onSource && onTarget) return record;
   if (plan.order === 'alone' || plan.order === 'alone-source-first') return runAlone(running, { onSource, onTarget });
+  const { replicateDdl } = context.engine;
+  if (replicateDdl && running.streams)
+    return onSource ? finishInStream(context, record) : runInStream(running, replicateDdl);
   if (onSource) return finishOnTarget(running);
   return untilUnlocked(running, () => runTogether(running));
 }
@@ -90,6 +96,55 @@ async function runTogether(running: Running): Promise<DdlRecord> {
   } finally {
     await Promise.all([giveBack(source), giveBack(target)]);
   }
+}
+
+class Rehearsed extends Error {}
+
+/**
+ * An engine that carries statements too runs them where they belong in the stream. What the target thinks of them is asked before, in a
+ * transaction that is rolled back: in the stream it would say that to its log alone, and take no more rows.
+ */
+async function runInStream(running: Running, replicate: ReplicateDdl): Promise<DdlRecord> {
+  const { context, plan, path } = running;
+  const [source, target] = [context.source.fork(), context.target.fork()];
+  let done = running.record;
+  const send = async () => {
+    const rehearsal = target.transaction(async () => {
+      await runStatements(running, target);
+      throw new Rehearsed();
+    });
+    await rehearsal.catch((error: unknown) => {
+      if (!(error instanceof Rehearsed)) throw error;
+    });
+    await source.transaction(async () => {
+      await source.run(sql`set local lock_timeout = ${lit(String(context.settings.deadlines.lockTimeout))}`);
+      await namingBlockers(context, source, () =>
+        replicate(source, plan.statements, path).catch((error: unknown) => {
+          throw explained(error, plan.statements.slice(0, 1), 0, 'Neither side has changed. ');
+        }),
+      );
+      done = { ...done, source: await transactionOf(source) };
+      await writeRecord(context, done);
+    });
+  };
+  try {
+    await untilUnlocked(running, send);
+  } finally {
+    await Promise.all([giveBack(source), giveBack(target)]);
+  }
+  return finishInStream(context, done);
+}
+
+/** What the source has committed is on its way. */
+async function finishInStream(context: OperationContext, record: DdlRecord): Promise<DdlRecord> {
+  await untilApplied(
+    context,
+    context.settings.deadlines.catchUp,
+    'The source has changed; the target follows in the stream.',
+  );
+  const done: DdlRecord = { ...record, target: true };
+  await writeRecord(context, done);
+  return done;
 }
 
 /** After a crash between the two commits: what came before it in the stream has been applied, what comes after it waits for this. */
@@ -171,9 +226,11 @@ async function runStatements({ context, plan, user, path }: Running, session: Da
       }
     });
   }
-  const { transaction } = await session.one(Transaction, sql`select pg_catalog.txid_current()::text as transaction`);
-  return transaction;
+  return transactionOf(session);
 }
+
+const transactionOf = async (session: Database): Promise<string> =>
+  (await session.one(Transaction, sql`select pg_catalog.txid_current()::text as transaction`)).transaction;
 
 /** The server's objection, with which statement it is about and what has become of the rest. */
 function explained(error: unknown, statements: readonly string[], index: number, state: string): unknown {
@@ -237,7 +294,11 @@ class LagTooLong extends DeadlineExceeded {}
 const Marked = z.object({ lsn: z.string() });
 
 /** The target has applied everything that is committed on the source now. */
-async function untilApplied(context: OperationContext, deadlineMs: number): Promise<void> {
+async function untilApplied(
+  context: OperationContext,
+  deadlineMs: number,
+  state = 'Neither side has changed.',
+): Promise<void> {
   const { engine, source, signal, progress } = context;
   const { lsn } = await source.one(Marked, walMarker());
   const started = Date.now();
@@ -249,9 +310,9 @@ async function untilApplied(context: OperationContext, deadlineMs: number): Prom
     signal.throwIfAborted();
     if (Date.now() - started > deadlineMs) {
       throw new LagTooLong(
-        `target, database "${source.name}": it has not applied everything up to ${lsn} within ${deadlineMs} ms, so the statement was not run`,
+        `target, database "${source.name}": it has not applied everything up to ${lsn} within ${deadlineMs} ms`,
         {
-          hint: 'See pgconvoy status; when the target has caught up, run the command again. Raise deadlines.lockTimeout if it is always a little behind. Neither side has changed.',
+          hint: `See pgconvoy status; when the target has caught up, run the command again. Raise deadlines.lockTimeout if it is always a little behind. ${state}`,
           disposition: 'wait',
         },
       );

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import * as z from 'zod';
 import { PgconvoyError } from '../../errors.ts';
 import type { OperationContext } from '../../engine/operation.ts';
-import { sql } from '../../postgres/sql.ts';
+import { since, sql } from '../../postgres/sql.ts';
 import type { Database } from '../../postgres/database.ts';
 
 /** What the ledger of the target keeps of a statement that runs on both sides: where it has run, and when. */
@@ -44,6 +44,15 @@ export const forgetRecord = (context: LedgerContext, { statement }: DdlRecord): 
 export const unfinishedDdl = async (context: LedgerContext): Promise<string | undefined> =>
   (await unfinishedRecord(context))?.statement;
 
+/** Before 10 a server does not tell; there statements go through pglogical, which has written them down in the same transaction. */
+const statusOf = (transaction: string) =>
+  since(
+    'transactionStatus',
+    sql`select txid_status(${transaction}::bigint) as status`,
+    sql`select case when exists (select from pglogical.queue where xmin::text::bigint = ${transaction}::bigint % (1::bigint << 32))
+                    then 'committed' else 'aborted' end as status`,
+  );
+
 const Status = z.object({ status: z.enum(['committed', 'aborted', 'in progress']).nullable() });
 
 /**
@@ -53,7 +62,7 @@ const Status = z.object({ status: z.enum(['committed', 'aborted', 'in progress']
  */
 export async function hasRun(database: Database, mark: DdlRecord['source']): Promise<boolean> {
   if (mark === null || mark === true) return mark === true;
-  const { status } = await database.one(Status, sql`select txid_status(${mark}::bigint) as status`);
+  const { status } = await database.one(Status, statusOf(mark));
   // So long ago that the server has forgotten it: nobody would have waited for its end.
   if (status !== 'in progress') return status !== 'aborted';
   throw new PgconvoyError(

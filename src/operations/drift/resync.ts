@@ -182,11 +182,11 @@ async function replaceDefinitions(context: OperationContext, drifts: readonly Ob
 const viewDefinition = ({ schema, name }: ObjectDrift) => sql`
   select format('create or replace view %I.%I %s as %s', n.nspname, c.relname,
                 coalesce('with (' || array_to_string(c.reloptions, ', ') || ')', ''), pg_get_viewdef(c.oid)) as statement
-    from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
    where n.nspname = ${schema} and c.relname = ${name}`;
 
 const functionDefinition = ({ schema, name }: ObjectDrift) => sql`
   select pg_get_functiondef(p.oid) as statement
-    from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+    from pg_proc p join pg_namespace n on n.oid = p.pronamespace
    where n.nspname = ${schema} and p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')' = ${name}
-     and not exists (select from pg_catalog.pg_aggregate g where g.aggfnoid = p.oid)`;
+     and not exists (select from pg_aggregate g where g.aggfnoid = p.oid)`;

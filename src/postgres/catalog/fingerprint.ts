@@ -29,7 +29,7 @@ export function partOfKey(key: string): PartName {
   return { kind, schema, name, part };
 }
 
-const FingerprintRow = z.object({
+export const FingerprintRow = z.object({
   kind: z.string(),
   schema: z.string().nullable(),
   name: z.string(),
@@ -51,7 +51,7 @@ export async function fingerprint(database: Database): Promise<Fingerprint> {
   );
 }
 
-const Probe = z.object({ probe: z.string() });
+export const Probe = z.object({ probe: z.string() });
 
 /**
  * A short text that is another one after every DDL in this database (after some other things too, e.g. TRUNCATE): much cheaper than a
@@ -66,10 +66,10 @@ const USERS = fragment`nspname !~ '^pg_' and nspname not in ('information_schema
 
 /** Who may do what beside the owner; our replication role does not count, nor a privilege that older majors do not have. */
 const privileges = (acl: Fragment, owner: Fragment): Fragment => fragment`
-  coalesce((select pg_catalog.string_agg(grantee || ' ' || privilege, ', ' order by grantee collate "C", privilege collate "C")
+  coalesce((select string_agg(grantee || ' ' || privilege, ', ' order by grantee collate "C", privilege collate "C")
               from (select coalesce(r.rolname, 'public')::text as grantee,
                            a.privilege_type || case when a.is_grantable then ' with grant option' else '' end as privilege
-                      from pg_catalog.aclexplode(${acl}) a left join pg_catalog.pg_roles r on r.oid = a.grantee
+                      from aclexplode(${acl}) a left join pg_roles r on r.oid = a.grantee
                      where a.grantee <> ${owner} and a.privilege_type <> 'MAINTAIN' and coalesce(r.rolname, '') not like 'pgconvoy%') g), '')`;
 
 const NO_STATEMENT = sql``;
@@ -99,22 +99,22 @@ const sequence = since(
   'sequenceCatalog',
   fragment`(select format('as %s increment %s minvalue %s maxvalue %s start %s cache %s %s', format_type(s.seqtypid, null), s.seqincrement,
                           s.seqmin, s.seqmax, s.seqstart, s.seqcache, case when s.seqcycle then 'cycle' else 'no cycle' end)
-              from pg_catalog.pg_sequence s where s.seqrelid = c.oid)`,
+              from pg_sequence s where s.seqrelid = c.oid)`,
   fragment`'sequence'`,
 );
 
 /** One row for each object, its parts as an object of texts. What is made at the cutover alone (triggers that fire for replicated rows) is left out. */
-const fingerprintRows = (): Sql => sql`
-  with users as (select oid, nspname::text as schema, nspowner, nspacl from pg_catalog.pg_namespace where ${USERS}),
-  extensions as (select classid, objid from pg_catalog.pg_depend where deptype = 'e'),
+export const fingerprintRows = (): Sql => sql`
+  with users as (select oid, nspname::text as schema, nspowner, nspacl from pg_namespace where ${USERS}),
+  extensions as (select classid, objid from pg_depend where deptype = 'e'),
   relations as (
     select c.oid, c.relkind, c.relpersistence, c.relowner, c.relacl, c.relreplident, c.reloptions, n.schema, c.relname::text as name,
            ${bound} || ${rowSecurity} as more,
            case c.relkind when 'v' then 'view' when 'm' then 'materialized view' when 'S' then 'sequence' when 'f' then 'foreign table'
                           else 'table' end as kind
-      from pg_catalog.pg_class c join users n on n.oid = c.relnamespace
+      from pg_class c join users n on n.oid = c.relnamespace
      where c.relkind in ('r', 'p', 'v', 'm', 'S', 'f') and c.relpersistence <> 't'
-       and not exists (select from extensions e where e.classid = 'pg_catalog.pg_class'::regclass and e.objid = c.oid)),
+       and not exists (select from extensions e where e.classid = 'pg_class'::regclass and e.objid = c.oid)),
   columns as (
     select c.kind, c.schema, c.name, a.attname::text as column, a.attnum,
            format_type(a.atttypid, a.atttypmod)
@@ -123,10 +123,10 @@ const fingerprintRows = (): Sql => sql`
            || case when expr is null then '' else ${computed} end || ${identity} as text,
            case when a.attacl is not null then nullif(${privileges(fragment`a.attacl`, fragment`c.relowner`)}, '') end as privileges
       from relations c
-      join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-      join pg_catalog.pg_type t on t.oid = a.atttypid
-      left join pg_catalog.pg_collation l on l.oid = a.attcollation
-      left join lateral (select pg_get_expr(d.adbin, d.adrelid) as expr from pg_catalog.pg_attrdef d
+      join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+      join pg_type t on t.oid = a.atttypid
+      left join pg_collation l on l.oid = a.attcollation
+      left join lateral (select pg_get_expr(d.adbin, d.adrelid) as expr from pg_attrdef d
                           where a.atthasdef and d.adrelid = a.attrelid and d.adnum = a.attnum) d on true
      where c.kind in ('table', 'foreign table')),
   parts (kind, schema, name, part, text) as (
@@ -135,8 +135,8 @@ const fingerprintRows = (): Sql => sql`
                      when 'view' then pg_get_viewdef(c.oid) || coalesce(' with ' || c.reloptions::text, '')
                      when 'materialized view' then pg_get_viewdef(c.oid)
                      else case c.relpersistence when 'u' then 'unlogged ' else '' end || c.kind || c.more
-                          || coalesce((select ' inherits ' || pg_catalog.string_agg(i.inhparent::regclass::text, ', ' order by i.inhseqno)
-                                         from pg_catalog.pg_inherits i where i.inhrelid = c.oid), '') end
+                          || coalesce((select ' inherits ' || string_agg(i.inhparent::regclass::text, ', ' order by i.inhseqno)
+                                         from pg_inherits i where i.inhrelid = c.oid), '') end
       from relations c
     union all select kind, schema, name, 'owner', pg_get_userbyid(relowner)::text from relations
     union all
@@ -145,7 +145,7 @@ const fingerprintRows = (): Sql => sql`
     union all
     select kind, schema, name, 'replica identity',
            case relreplident when 'f' then 'full' when 'n' then 'nothing'
-                             when 'i' then coalesce((select format('using index %I', i.relname) from pg_catalog.pg_index x join pg_catalog.pg_class i on i.oid = x.indexrelid
+                             when 'i' then coalesce((select format('using index %I', i.relname) from pg_index x join pg_class i on i.oid = x.indexrelid
                                                       where x.indrelid = c.oid and x.indisreplident), 'nothing')
                              else 'default' end
       from relations c where c.relkind = 'r'
@@ -156,101 +156,101 @@ const fingerprintRows = (): Sql => sql`
     select kind, schema, name, 'privileges of column ' || columns.column, privileges from columns
     union all
     select c.kind, c.schema, c.name, 'constraint ' || k.conname, pg_get_constraintdef(k.oid)
-      from relations c join pg_catalog.pg_constraint k on k.conrelid = c.oid
+      from relations c join pg_constraint k on k.conrelid = c.oid
      where k.contype in ('p', 'u', 'x', 'f', 'c') and coalesce((to_json(k)->>'conparentid')::oid, 0) = 0
     union all
     select r.kind, r.schema, r.name, 'index ' || c.relname, pg_get_indexdef(c.oid)
       from relations r
-      join pg_catalog.pg_index i on i.indrelid = r.oid
-      join pg_catalog.pg_class c on c.oid = i.indexrelid
+      join pg_index i on i.indrelid = r.oid
+      join pg_class c on c.oid = i.indexrelid
      where (i.indisvalid or c.relkind = 'I') and not ${partition}
-       and not exists (select from pg_catalog.pg_constraint k where k.conindid = c.oid and k.conrelid = r.oid and k.contype in ('p', 'u', 'x'))
+       and not exists (select from pg_constraint k where k.conindid = c.oid and k.conrelid = r.oid and k.contype in ('p', 'u', 'x'))
     union all
     select c.kind, c.schema, c.name, 'trigger ' || t.tgname,
            replace(pg_get_triggerdef(t.oid), 'EXECUTE PROCEDURE ', 'EXECUTE FUNCTION ') || case t.tgenabled when 'D' then ' disabled' else '' end
-      from relations c join pg_catalog.pg_trigger t on t.tgrelid = c.oid
+      from relations c join pg_trigger t on t.tgrelid = c.oid
      where not t.tgisinternal and coalesce((to_json(t)->>'tgparentid')::oid, 0) = 0 and t.tgenabled not in ('A', 'R')
     union all
     select c.kind, c.schema, c.name, 'rule ' || r.rulename, pg_get_ruledef(r.oid) || ' ' || r.ev_enabled::text
-      from relations c join pg_catalog.pg_rewrite r on r.ev_class = c.oid where r.rulename <> '_RETURN'
+      from relations c join pg_rewrite r on r.ev_class = c.oid where r.rulename <> '_RETURN'
     ${since(
       'rowPolicies',
       sql`union all
           select c.kind, c.schema, c.name, 'policy ' || p.polname,
                  format('%s %s to %s using %s check %s', coalesce(to_json(p)->>'polpermissive', 'true'), p.polcmd,
-                        (select pg_catalog.string_agg(coalesce(r.rolname, 'public')::text, ', ' order by r.rolname) from unnest(p.polroles) as u (role)
-                          left join pg_catalog.pg_roles r on r.oid = u.role),
+                        (select string_agg(coalesce(r.rolname, 'public')::text, ', ' order by r.rolname) from unnest(p.polroles) as u (role)
+                          left join pg_roles r on r.oid = u.role),
                         pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid))
-            from relations c join pg_catalog.pg_policy p on p.polrelid = c.oid`,
+            from relations c join pg_policy p on p.polrelid = c.oid`,
       NO_STATEMENT,
     )}
     ${since(
       'extendedStatistics',
       sql`union all
           select c.kind, c.schema, c.name, 'statistics ' || s.stxname, pg_get_statisticsobjdef(s.oid)
-            from relations c join pg_catalog.pg_statistic_ext s on s.stxrelid = c.oid`,
+            from relations c join pg_statistic_ext s on s.stxrelid = c.oid`,
       NO_STATEMENT,
     )}
     union all
     select 'function', n.schema, p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')', f.part, f.text
-      from pg_catalog.pg_proc p
+      from pg_proc p
       join users n on n.oid = p.pronamespace
       cross join lateral (
         select 'definition' as part,
-               case when exists (select from pg_catalog.pg_aggregate g where g.aggfnoid = p.oid)
+               case when exists (select from pg_aggregate g where g.aggfnoid = p.oid)
                     then (select 'aggregate ' || format_type(p.prorettype, null) || ' ' || aggtransfn::text || ' ' || aggfinalfn::text || coalesce(' ' || agginitval, '')
-                            from pg_catalog.pg_aggregate g where g.aggfnoid = p.oid)
+                            from pg_aggregate g where g.aggfnoid = p.oid)
                     else pg_get_functiondef(p.oid) end as text
         union all select 'owner', pg_get_userbyid(p.proowner)::text
         union all select 'privileges', ${privileges(fragment`coalesce(p.proacl, acldefault('f', p.proowner))`, fragment`p.proowner`)}) f
-     where not exists (select from pg_catalog.pg_depend d
-                        where d.classid = 'pg_catalog.pg_proc'::regclass and d.objid = p.oid and d.deptype in ('e', 'i'))
+     where not exists (select from pg_depend d
+                        where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype in ('e', 'i'))
     union all
     select 'type', n.schema, t.typname::text, f.part, f.text
-      from pg_catalog.pg_type t
+      from pg_type t
       join users n on n.oid = t.typnamespace
-      left join pg_catalog.pg_class c on c.oid = t.typrelid
+      left join pg_class c on c.oid = t.typrelid
       cross join lateral (
         select 'definition' as part,
                case t.typtype
-                 when 'e' then (select 'enum (' || pg_catalog.string_agg(quote_literal(enumlabel), ', ' order by enumsortorder) || ')' from pg_catalog.pg_enum where enumtypid = t.oid)
-                 when 'c' then (select '(' || pg_catalog.string_agg(format('%I %s', attname, format_type(atttypid, atttypmod)), ', ' order by attnum) || ')'
-                                  from pg_catalog.pg_attribute where attrelid = t.typrelid and attnum > 0 and not attisdropped)
+                 when 'e' then (select 'enum (' || string_agg(quote_literal(enumlabel), ', ' order by enumsortorder) || ')' from pg_enum where enumtypid = t.oid)
+                 when 'c' then (select '(' || string_agg(format('%I %s', attname, format_type(atttypid, atttypmod)), ', ' order by attnum) || ')'
+                                  from pg_attribute where attrelid = t.typrelid and attnum > 0 and not attisdropped)
                  when 'd' then format_type(t.typbasetype, t.typtypmod) || case when t.typnotnull then ' not null' else '' end
                                || coalesce(' default ' || t.typdefault, '')
-                               || coalesce((select ' ' || pg_catalog.string_agg(pg_get_constraintdef(k.oid), ' ' order by k.conname::text collate "C")
-                                              from pg_catalog.pg_constraint k where k.contypid = t.oid and k.contype = 'c'), '')
-                 when 'r' then (select 'range of ' || format_type(rngsubtype, null) from pg_catalog.pg_range where rngtypid = t.oid)
+                               || coalesce((select ' ' || string_agg(pg_get_constraintdef(k.oid), ' ' order by k.conname::text collate "C")
+                                              from pg_constraint k where k.contypid = t.oid and k.contype = 'c'), '')
+                 when 'r' then (select 'range of ' || format_type(rngsubtype, null) from pg_range where rngtypid = t.oid)
                  else 'base type' end as text
         union all select 'owner', pg_get_userbyid(t.typowner)::text) f
      where t.typtype in ('b', 'c', 'd', 'e', 'r') and (c.oid is null or c.relkind = 'c')
-       and not exists (select from pg_catalog.pg_type e where e.typarray = t.oid)
-       and not exists (select from extensions e where e.classid = 'pg_catalog.pg_type'::regclass and e.objid = t.oid)
+       and not exists (select from pg_type e where e.typarray = t.oid)
+       and not exists (select from extensions e where e.classid = 'pg_type'::regclass and e.objid = t.oid)
     union all
     select 'schema', null, n.schema, f.part, f.text
       from users n
       cross join lateral (
         select 'owner' as part, pg_get_userbyid(n.nspowner)::text as text
         union all select 'privileges', ${privileges(fragment`coalesce(n.nspacl, acldefault('n', n.nspowner))`, fragment`n.nspowner`)}) f
-     where not exists (select from extensions e where e.classid = 'pg_catalog.pg_namespace'::regclass and e.objid = n.oid)
+     where not exists (select from extensions e where e.classid = 'pg_namespace'::regclass and e.objid = n.oid)
     union all
-    select 'extension', null, extname::text, 'definition', '' from pg_catalog.pg_extension where extname not in ('plpgsql', 'pglogical', 'pglogical_origin')
+    select 'extension', null, extname::text, 'definition', '' from pg_extension where extname not in ('plpgsql', 'pglogical', 'pglogical_origin')
     union all
     select o.kind, null, replace(i.identity, '"', ''), 'definition', ''
-      from (select 'operator' as kind, 'pg_catalog.pg_operator'::regclass::oid as class, oid from pg_catalog.pg_operator
-            union all select 'operator class', 'pg_catalog.pg_opclass'::regclass, oid from pg_catalog.pg_opclass
-            union all select 'collation', 'pg_catalog.pg_collation'::regclass, oid from pg_catalog.pg_collation
-            union all select 'cast', 'pg_catalog.pg_cast'::regclass, oid from pg_catalog.pg_cast
-            union all select 'text search configuration', 'pg_catalog.pg_ts_config'::regclass, oid from pg_catalog.pg_ts_config
-            union all select 'text search dictionary', 'pg_catalog.pg_ts_dict'::regclass, oid from pg_catalog.pg_ts_dict
-            union all select 'foreign data wrapper', 'pg_catalog.pg_foreign_data_wrapper'::regclass, oid from pg_catalog.pg_foreign_data_wrapper
-            union all select 'server', 'pg_catalog.pg_foreign_server'::regclass, oid from pg_catalog.pg_foreign_server
-            union all select 'user mapping', 'pg_catalog.pg_user_mapping'::regclass, oid from pg_catalog.pg_user_mapping) o
+      from (select 'operator' as kind, 'pg_operator'::regclass::oid as class, oid from pg_operator
+            union all select 'operator class', 'pg_opclass'::regclass, oid from pg_opclass
+            union all select 'collation', 'pg_collation'::regclass, oid from pg_collation
+            union all select 'cast', 'pg_cast'::regclass, oid from pg_cast
+            union all select 'text search configuration', 'pg_ts_config'::regclass, oid from pg_ts_config
+            union all select 'text search dictionary', 'pg_ts_dict'::regclass, oid from pg_ts_dict
+            union all select 'foreign data wrapper', 'pg_foreign_data_wrapper'::regclass, oid from pg_foreign_data_wrapper
+            union all select 'server', 'pg_foreign_server'::regclass, oid from pg_foreign_server
+            union all select 'user mapping', 'pg_user_mapping'::regclass, oid from pg_user_mapping) o
       cross join lateral pg_identify_object(o.class, o.oid, 0) i
      where o.oid >= 16384 and coalesce(i.schema, '') not in ('pgconvoy', 'pglogical', 'pglogical_origin')
        and not exists (select from extensions e where e.classid = o.class and e.objid = o.oid)
   )
-  select kind, schema, name, pg_catalog.json_object_agg(part, ${short(fragment`text`)}) as parts
+  select kind, schema, name, json_object_agg(part, ${short(fragment`text`)}) as parts
     from parts where text is not null group by kind, schema, name`;
 
 /** Bodies of functions and views would make a fingerprint large: of a long text its beginning and its md5 are enough. */
@@ -259,7 +259,7 @@ function short(text: Fragment): Fragment {
 }
 
 /** How many rows of the catalog tell of users' objects, and a sum over which they are and which transaction has written them. */
-const probeRow = (): Sql => sql`
+export const probeRow = (): Sql => sql`
   with users as (select oid, xmin from pg_namespace where ${USERS}),
   relations as (select c.oid, c.xmin from pg_class c join users n on n.oid = c.relnamespace where c.relpersistence <> 't'),
   written (oid, by) as (

@@ -5,6 +5,7 @@ import { runDdl } from '../../../src/operations/ddl/ddl.ts';
 import { planDdl } from '../../../src/operations/ddl/statements.ts';
 import { checkDrift } from '../../../src/operations/drift/check-drift.ts';
 import { unfinishedDdl, writeRecord } from '../../../src/operations/drift/ddl-record.ts';
+import { resyncDatabase } from '../../../src/operations/drift/resync.ts';
 import { TestPair } from '../../helpers/pair.ts';
 import { eventually } from '../../helpers/wait.ts';
 import { replicatedDatabase } from '../drift/replicated.ts';
@@ -231,5 +232,51 @@ describe('what goes wrong', () => {
     });
     expect(await ddl(statement)).toEqual({ resumed: true, copied: [] });
     await proveSame('other');
+  });
+});
+
+describe('with pglogical the statement travels between the rows', () => {
+  test('a column, a table, a statement that the target refuses; a table alone is copied anew', async () => {
+    await using other = await TestPair.open({ engine: 'pglogical' });
+    const name = await replicatedDatabase(
+      other,
+      'pglogical "ddl"',
+      `create table "Order Items" ("select" int primary key, note text); insert into "Order Items" values (1, 'first')`,
+    );
+    const run = (statement: string) => runDdl(other.context(name), statement, planDdl(statement), 'test');
+    const same = async (table: string) => {
+      const wanted = await other.query('source', name, `select * from ${table} order by 1`);
+      await eventually(async () => {
+        expect(await other.query('target', name, `select * from ${table} order by 1`)).toEqual(wanted);
+      });
+      expect((await runOperation(checkDrift, other.context(name))).findings).toEqual([]);
+    };
+
+    expect(
+      await run(
+        `alter table "Order Items" rename note to "note %"; alter table "Order Items" add column b int default 7`,
+      ),
+    ).toEqual({
+      resumed: false,
+      copied: [],
+    });
+    await other.query('source', name, `insert into "Order Items" values (2, 'second')`);
+    await same('"Order Items"');
+
+    expect(await run('create table "brand new" (id int primary key)')).toMatchObject({
+      copied: [{ name: 'brand new' }],
+    });
+    await other.query('source', name, 'insert into "brand new" values (1)');
+    await same('"brand new"');
+
+    await other.query('target', name, 'create table in_the_way (id int primary key)');
+    await expect(run('create table in_the_way (id int primary key)')).rejects.toThrow(/^target, .*already exists/);
+    await other.query('target', name, 'drop table in_the_way');
+
+    await other.query('target', name, 'delete from "Order Items" where "select" = 1');
+    const { copied } = await resyncDatabase(other.context(name), ['public.Order Items']);
+    expect(copied).toEqual([{ schema: 'public', name: 'Order Items' }]);
+    await other.query('source', name, `insert into "Order Items" values (3, 'third')`);
+    await same('"Order Items"');
   });
 });
