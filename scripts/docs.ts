@@ -19,10 +19,10 @@ const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\
 const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
   [head, head.map(() => '---'), ...rows].map((row) => `| ${row.map(cell).join(' | ')} |`).join('\n');
 
-function commands(): string {
+async function commands(): Promise<string> {
   return table(
     ['command', 'what it does'],
-    buildProgram().commands.map((command) => [
+    (await buildProgram()).commands.map((command) => [
       `\`pgconvoy ${command.name()}\``,
       command.summary() || command.description(),
     ]),
@@ -73,7 +73,7 @@ each with its meaning and default.
 
 \`pgconvoy COMMAND --help\` has options, examples and exit codes.
 
-${commands()}
+${await commands()}
 
 ## Workflows
 

@@ -14,7 +14,7 @@ async function main(argv: readonly string[]): Promise<ExitCode> {
   // Errors come before or while options are parsed, so what matters for telling them is read from the words themselves.
   const words = new Set(argv.slice(2));
   const terminal = new Terminal({ json: words.has('--json'), colour: !words.has('--no-color') });
-  const program = buildProgram();
+  const program = await buildProgram(argv.slice(2));
   for (const each of [program, ...program.commands]) each.exitOverride();
   try {
     await program.parseAsync([...argv]);

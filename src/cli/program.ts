@@ -1,24 +1,33 @@
 import { Command, Option } from 'commander';
-import { approve } from './commands/approve.ts';
-import { cancel } from './commands/cancel.ts';
-import { check } from './commands/check.ts';
-import { config } from './commands/config.ts';
-import { ddl } from './commands/ddl.ts';
-import { fix } from './commands/fix.ts';
-import { logs } from './commands/logs.ts';
-import { plan } from './commands/plan.ts';
-import { resume } from './commands/resume.ts';
-import { resync } from './commands/resync.ts';
-import { retry } from './commands/retry.ts';
-import { runs } from './commands/runs.ts';
-import { setup } from './commands/setup.ts';
-import { start } from './commands/start.ts';
-import { status } from './commands/status.ts';
-import { stop } from './commands/stop.ts';
-import { uninstall } from './commands/uninstall.ts';
-import { upgrade } from './commands/upgrade.ts';
-import { worker } from './commands/worker.ts';
 import { version } from './version.ts';
+
+type Commands = Readonly<Record<string, () => Promise<Command>>>;
+/** Each is loaded when it is asked for: what commands need to do their work is large. In the order in which they are met. */
+const ROAD: Commands = {
+  config: async () => (await import('./commands/config.ts')).config(),
+  check: async () => (await import('./commands/check.ts')).check(),
+  fix: async () => (await import('./commands/fix.ts')).fix(),
+  setup: async () => (await import('./commands/setup.ts')).setup(),
+  start: async () => (await import('./commands/start.ts')).start(),
+  status: async () => (await import('./commands/status.ts')).status(),
+  stop: async () => (await import('./commands/stop.ts')).stop(),
+  uninstall: async () => (await import('./commands/uninstall.ts')).uninstall(),
+  upgrade: async () => (await import('./commands/upgrade.ts')).upgrade(),
+};
+const STREAMING: Commands = {
+  ddl: async () => (await import('./commands/ddl.ts')).ddl(),
+  resync: async () => (await import('./commands/resync.ts')).resync(),
+};
+const STEERING: Commands = {
+  plan: async () => (await import('./commands/plan.ts')).plan(),
+  approve: async () => (await import('./commands/approve.ts')).approve(),
+  retry: async () => (await import('./commands/retry.ts')).retry(),
+  cancel: async () => (await import('./commands/cancel.ts')).cancel(),
+  resume: async () => (await import('./commands/resume.ts')).resume(),
+  runs: async () => (await import('./commands/runs.ts')).runs(),
+  logs: async () => (await import('./commands/logs.ts')).logs(),
+  worker: async () => (await import('./commands/worker.ts')).worker(),
+};
 
 const EXIT_CODES = `
 Exit codes:
@@ -32,8 +41,8 @@ Exit codes:
 
 const collect = (value: string, before: readonly string[] | undefined): string[] => [...(before ?? []), value];
 
-/** All commands with their options; nothing is run yet. */
-export function buildProgram(): Command {
+/** The commands with their options; nothing is run yet. Those that `words` (what the person typed) name, or all where it names none. */
+export async function buildProgram(words: readonly string[] = []): Promise<Command> {
   const program = new Command('pgconvoy')
     .description(
       'Moves a whole PostgreSQL cluster to a newer major version while the applications keep writing.\n' +
@@ -73,17 +82,21 @@ export function buildProgram(): Command {
       ]),
     );
 
-  // One line per command, in the order in which they are met.
   program.commandsGroup('The road:');
-  for (const make of [config, check, fix, setup, start, status, stop, uninstall, upgrade]) add(program, make());
+  await add(program, ROAD, words);
   program.commandsGroup('While rows stream:');
-  for (const make of [ddl, resync]) add(program, make());
+  await add(program, STREAMING, words);
   program.commandsGroup('Steering a run:');
   program.helpCommand('help [command]', 'show help for a command');
-  for (const make of [plan, approve, retry, cancel, resume, runs, logs, worker]) add(program, make());
+  await add(program, STEERING, words);
   return program;
 }
 
-function add(program: Command, made: Command): void {
-  program.addCommand(made.copyInheritedSettings(program));
+const EVERY: Commands = { ...ROAD, ...STREAMING, ...STEERING };
+
+async function add(program: Command, commands: Commands, words: readonly string[]): Promise<void> {
+  const isAll = !words.some((word) => Object.hasOwn(EVERY, word));
+  for (const [name, load] of Object.entries(commands)) {
+    if (isAll || words.includes(name)) program.addCommand((await load()).copyInheritedSettings(program));
+  }
 }

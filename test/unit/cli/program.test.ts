@@ -1,18 +1,18 @@
 import { expect, test } from 'vitest';
 import { buildProgram } from '../../../src/cli/program.ts';
 
-const names = buildProgram().commands.map((command) => command.name());
+const names = (await buildProgram()).commands.map((command) => command.name());
 
 test('the commands are those that the documentation names', () => {
   expect(names.toSorted()).toEqual(
-    'approve cancel check config ddl fix logs plan resume resync retry runs setup start status stop uninstall upgrade worker'.split(
+    'approve board cancel check config ddl fix logs plan resume resync retry runs setup start status stop uninstall upgrade worker'.split(
       ' ',
     ),
   );
 });
 
-test.each(names)('pgconvoy %s --help: usage, an example, global options, exit codes', (name) => {
-  const command = buildProgram().commands.find((each) => each.name() === name)!;
+test.each(names)('pgconvoy %s --help: usage, an example, global options, exit codes', async (name) => {
+  const command = (await buildProgram([name])).commands.find((each) => each.name() === name)!;
   let help = '';
   command.configureOutput({ writeOut: (text) => (help += text), getOutHelpWidth: () => 80 });
   command.outputHelp();
