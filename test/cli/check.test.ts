@@ -77,7 +77,7 @@ test('all: every point is a line, with what is needed, in use and free; database
       expect.stringMatching(new RegExp(`^  OK   ${limit}: \\d+ needed, \\d+ in use, \\d+ free$`)),
     );
   }
-  expect(there).toContain('  OK   versions: 15 to 18');
+  expect(there).toContain('  OK   versions: 15 to 18, engine native');
   expect(stdout).toMatch(new RegExp(`^Database "good ${suffix}"  OK   11 points$`, 'm'));
   expect(section(stdout, `Database "My "odd" DB ${suffix}"`)).toEqual([
     '  KO   replica identities',

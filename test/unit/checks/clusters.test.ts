@@ -382,14 +382,22 @@ test('slots and subscriptions of others are listed', () => {
   expect(found[2]?.remedy).toContain('DROP SUBSCRIPTION "In ""x""";');
 });
 
+test('before 9.5 a database is opened in the catalog itself', () => {
+  const [closed] = judgeClosedDatabases([{ oid: 1, name: "it's", connectable: false, invalid: false }], 9.4);
+  expect(closed?.remedy).toContain("UPDATE pg_database SET datallowconn = true WHERE datname = 'it''s';");
+});
+
 test('databases nobody can connect to, but for template0', () => {
   const database = (name: string, connectable: boolean, invalid = false) => ({ oid: 1, name, connectable, invalid });
-  const found = judgeClosedDatabases([
-    database('open', true),
-    database('template0', false),
-    database('Closed', false),
-    database('half dropped', true, true),
-  ]);
+  const found = judgeClosedDatabases(
+    [
+      database('open', true),
+      database('template0', false),
+      database('Closed', false),
+      database('half dropped', true, true),
+    ],
+    15,
+  );
   expect(found.map(({ remedy }) => remedy)).toEqual([
     expect.stringContaining('ALTER DATABASE "Closed" WITH ALLOW_CONNECTIONS true;'),
     expect.stringContaining('DROP DATABASE "half dropped";'),

@@ -7,17 +7,19 @@ import {
   Subscription,
 } from '../../../postgres/catalog/replication-use.ts';
 import { ListedDatabase, listedDatabases } from '../../../postgres/catalog/listed-databases.ts';
-import { id } from '../../../postgres/sql.ts';
+import { id, lit } from '../../../postgres/sql.ts';
+import { offers } from '../../../postgres/versions.ts';
 import { OURS } from '../../../replication/names.ts';
 
 /** What of others hangs on the source and stays behind. */
 export const inventory: Concern = {
   name: 'slots, subscriptions and closed databases of the source',
   side: 'source',
-  async look({ source }) {
+  async look({ source, sourceCluster }) {
+    const { major } = await sourceCluster.facts();
     const slots = judgeSlots(await source.many(ReplicationSlot, otherSlots(OURS)));
     const subscriptions = judgeSubscriptions(await source.many(Subscription, otherSubscriptions(OURS)));
-    const closed = judgeClosedDatabases(await source.many(ListedDatabase, listedDatabases()));
+    const closed = judgeClosedDatabases(await source.many(ListedDatabase, listedDatabases()), major);
     return [
       { id: 'other-slots', title: 'replication slots of others', findings: slots },
       { id: 'other-subscriptions', title: 'subscriptions to others', findings: subscriptions },
@@ -52,7 +54,7 @@ export const judgeSubscriptions = (subscriptions: readonly Subscription[]): Chec
   }));
 
 /** template0 is closed everywhere; nobody keeps anything in it. */
-export const judgeClosedDatabases = (databases: readonly ListedDatabase[]): CheckFinding[] =>
+export const judgeClosedDatabases = (databases: readonly ListedDatabase[], major: number): CheckFinding[] =>
   databases
     .filter(({ name, connectable, invalid }) => (!connectable || invalid) && name !== 'template0')
     .map(({ name, invalid }) => ({
@@ -65,5 +67,10 @@ export const judgeClosedDatabases = (databases: readonly ListedDatabase[]): Chec
         : `Database "${name}" accepts no connections. It is not moved.`,
       remedy: invalid
         ? `On the source: DROP DATABASE ${id(name).text};`
-        : `To move it, on the source: ALTER DATABASE ${id(name).text} WITH ALLOW_CONNECTIONS true; else leave it.`,
+        : `To move it, on the source: ${opening(name, major)} else leave it.`,
     }));
+
+const opening = (name: string, major: number): string =>
+  offers(major, 'allowConnectionsOption')
+    ? `ALTER DATABASE ${id(name).text} WITH ALLOW_CONNECTIONS true;`
+    : `UPDATE pg_database SET datallowconn = true WHERE datname = ${lit(name).text.trim()};`;
