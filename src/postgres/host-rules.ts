@@ -12,7 +12,7 @@ export const readHostRules = (database: Database, offersRules: boolean): Promise
   offersRules ? database.many(HostRule, hostRules()) : readHbaFile(database);
 
 /** The same from the file itself, as before 10. */
-export async function readHbaFile(database: Database): Promise<HostRule[]> {
+async function readHbaFile(database: Database): Promise<HostRule[]> {
   const { path } = await database.one(HbaPath, hbaPath());
   const files = new Map<string, string>();
   for (;;) {

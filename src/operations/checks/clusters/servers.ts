@@ -101,7 +101,7 @@ const versionOf = (versionNum: number): string =>
     ? `${Math.floor(versionNum / 10_000)}.${versionNum % 10_000}`
     : `${majorOf(versionNum)}.${versionNum % 100}`;
 
-export const judgeUnreachable = (side: Side, address: string, error: PgconvoyError): CheckFinding => ({
+const judgeUnreachable = (side: Side, address: string, error: PgconvoyError): CheckFinding => ({
   code: 'server-unreachable',
   severity: 'block',
   side,
