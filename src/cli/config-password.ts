@@ -1,7 +1,6 @@
 import { loadConfig } from '../config/load.ts';
 import type { LoadedConfig, LoadOptions } from '../config/load.ts';
 import { PasswordNeeded } from '../config/decrypt.ts';
-import { Prompts } from './render/prompts.ts';
 import type { Terminal } from './render/terminal.ts';
 
 /**
@@ -13,6 +12,8 @@ export async function openConfig(terminal: Terminal, options: LoadOptions): Prom
     return loadConfig(options);
   } catch (error) {
     if (!(error instanceof PasswordNeeded) || !terminal.canPrompt) throw error;
+    // Seldom needed, and large.
+    const { Prompts } = await import('./render/prompts.ts');
     const configPassword = await new Prompts(terminal).secret('Password of the configuration', notEmpty);
     return loadConfig({ ...options, configPassword });
   }

@@ -10,7 +10,7 @@ const ROOT = join(import.meta.dirname, '../..');
 const PAGES = ['README.md', 'docs/configuration.md', 'docs/from-pgrepup.md'];
 const read = (page: string) => readFileSync(join(ROOT, page), 'utf8');
 
-const program = buildProgram();
+const program = await buildProgram();
 const commands = new Set(program.commands.map((command) => command.name()));
 const options = new Set(
   [program, ...program.commands].flatMap((command) =>
