@@ -5,6 +5,7 @@ import type { Side } from '../../../postgres/cluster.ts';
 import type { Database } from '../../../postgres/database.ts';
 import { DatabaseError } from '../../../postgres/errors.ts';
 import { id, sql } from '../../../postgres/sql.ts';
+import { takingBack } from '../../../replication/engines.ts';
 import { canaryDatabase } from '../../../replication/names.ts';
 import { pairOf } from '../../replication/pair.ts';
 
@@ -76,7 +77,9 @@ export async function createScratch(canary: Canary): Promise<void> {
  * Takes away whatever the canary has made in its databases, then the databases. Works on what a run that was killed has left.
  */
 export async function dropScratch(canary: Canary): Promise<{ readonly dropped: boolean; readonly left: Left[] }> {
-  const { engine, source, target } = canary;
+  const { source, target } = canary;
+  // A canary of the other engine may have been killed.
+  const engine = takingBack(canary.engine);
   const there = await scratchDatabases(canary);
   const usable = (end: Database) => there.some((one) => one.end === end && !one.invalid);
   if (usable(target)) await engine.dropSubscription(pairOf(canary));
