@@ -45,7 +45,11 @@ test('a database that nothing is wrong with', async () => {
        loud text generated always as (upper(name)) stored);
      create table keyless (a int, b text[]);
      alter table keyless replica identity full;
-     create extension hstore;`,
+     create extension hstore;
+     create table member (a int);
+     alter extension hstore add table member;
+     create schema pglogical_origin;
+     create table pglogical_origin.replication_origin (roident oid, roname text);`,
   );
   const { changed, output, findings: found } = await runOperation(checkDatabase, pair.context(database));
   expect({ changed, found }).toEqual({ changed: false, found: [] });
