@@ -210,6 +210,12 @@ async function dropDatabase(info: ClusterInfo, name: string): Promise<void> {
   }
   const [pglogical] = await onServer(info, name, `select 1 from pg_extension where extname = 'pglogical'`);
   if (pglogical) {
+    await onServer(
+      info,
+      name,
+      'select pglogical.alter_subscription_disable(sub_name, true) from pglogical.subscription',
+    );
+    await new Promise((resolve) => setTimeout(resolve, 100));
     await onServer(info, name, 'select pglogical.drop_subscription(sub_name) from pglogical.subscription');
   }
   for (let attempt = 1; ; attempt++) {

@@ -244,8 +244,11 @@ async function nudge(target: Database, name: string): Promise<void> {
 
 /** Its worker has ended, when this returns: nothing is written any more. */
 export async function disable({ target }: Pair): Promise<void> {
-  const name = subscriptionName(target.name);
-  await target.run(sql`select pglogical.alter_subscription_disable(${name}::name, true)`);
+  await target.run(sql`select pglogical.alter_subscription_disable(${subscriptionName(target.name)}::name, true)`);
+  await untilEnded(target);
+}
+
+async function untilEnded(target: Database): Promise<void> {
   const started = Date.now();
   while ((await found(target))?.running) {
     if (Date.now() - started > END_MS) {
@@ -275,6 +278,8 @@ export async function dropSubscription(pair: Pair): Promise<boolean> {
       sql`select pg_terminate_backend(pid) from pg_stat_activity
            where datname = current_database() and application_name = ${copySession(name)}`,
     );
+    // pglogical itself would look for its end only once in a second.
+    await untilEnded(target);
     await target.transaction(async () => {
       // It would drop the slot of that name on the source; ours is dropSlot's.
       await target.run(
