@@ -231,7 +231,7 @@ async function dropDatabase(info: ClusterInfo, name: string): Promise<void> {
         `select pg_drop_replication_slot(slot_name) from pg_replication_slots where database = ${lit(name).text}`,
       );
       await onServer(info, 'postgres', `alter database ${id(name).text} with allow_connections true is_template false`);
-      await onServer(info, 'postgres', `drop database if exists ${id(name).text}`);
+      await onServer(info, 'postgres', `drop database if exists ${id(name).text}${pglogical ? ' with (force)' : ''}`);
       return;
     } catch (error) {
       // A walsender that was just terminated needs a moment to leave its slot and database.
