@@ -3,7 +3,8 @@ import * as z from 'zod';
 import type { Cluster } from './cluster.ts';
 import type { Binding } from './database.ts';
 import { toPgconvoyError } from './errors.ts';
-import { id, sql } from './sql.ts';
+import { fragment, id, since, sql } from './sql.ts';
+import type { Sql } from './sql.ts';
 
 /** What all tables held where a slot begins, readable as long as the session that made it stays as it is. */
 export interface ExportedSnapshot {
@@ -12,6 +13,10 @@ export interface ExportedSnapshot {
   /** The slot sends what was committed after this LSN. */
   readonly lsn: string;
 }
+
+/** Before 10 a logical slot exports its snapshot without being told to, and knows no word for it. */
+export const createSlotCommand = (slot: string, plugin: string): Sql =>
+  sql`CREATE_REPLICATION_SLOT ${id(slot)} LOGICAL ${id(plugin)}${since('exportSnapshotOption', fragment` EXPORT_SNAPSHOT`, fragment``)}`;
 
 const CreatedSlot = z.object({ snapshot_name: z.string(), consistent_point: z.string() });
 
@@ -49,7 +54,7 @@ export class ReplicationSession implements AsyncDisposable {
     }, timeoutMs);
     signal.addEventListener('abort', cancel, { once: true });
     try {
-      const { text } = sql`CREATE_REPLICATION_SLOT ${id(slot)} LOGICAL ${id(plugin)} EXPORT_SNAPSHOT`;
+      const { text } = createSlotCommand(slot, plugin).at(this.#cluster.majorOf(client));
       const row = CreatedSlot.parse((await client.query<object>(text)).rows[0]);
       return { name: row.snapshot_name, lsn: row.consistent_point };
     } catch (error) {

@@ -35,6 +35,8 @@ const SINCE = {
   /** pg_sequence; before, the definition of a sequence is read from the sequence itself. */
   sequenceCatalog: 10,
   temporarySlots: 10,
+  /** EXPORT_SNAPSHOT, in the replication protocol. */
+  exportSnapshotOption: 10,
   hbaFileRules: 10,
   scramPasswords: 10,
   extendedStatistics: 10,

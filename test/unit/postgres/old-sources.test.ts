@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { createSlotCommand } from '../../../src/postgres/replication-session.ts';
 import { fragment, sql } from '../../../src/postgres/sql.ts';
 import type { Sql } from '../../../src/postgres/sql.ts';
 import { majorOf, majorOfText, offers } from '../../../src/postgres/versions.ts';
@@ -81,6 +82,12 @@ test.each([
 ])('%d, "%s" is %d', (number, text, major) => {
   expect(majorOf(number)).toBe(major);
   expect(majorOfText(text)).toBe(major);
+});
+
+test('a slot exports its snapshot, before 10 without being told', () => {
+  const command = createSlotCommand('s', 'pglogical_output');
+  expect(command.at(9.6).text).toBe('CREATE_REPLICATION_SLOT "s" LOGICAL "pglogical_output"');
+  expect(command.at(10).text).toBe('CREATE_REPLICATION_SLOT "s" LOGICAL "pglogical_output" EXPORT_SNAPSHOT');
 });
 
 test('majors before 10 are in order', () => {
