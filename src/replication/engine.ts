@@ -49,7 +49,12 @@ export interface SubscriptionOverview {
   /** Sessions that copy tables right now. */
   readonly copying: number;
   /** How often its workers have failed, where the target counts it. */
-  readonly errors?: { readonly applying: number; readonly copying: number };
+  readonly errors?: {
+    readonly applying: number;
+    readonly copying: number;
+    /** Kinds of conflicts with rows of the target, where it counts them. */
+    readonly conflicts: Readonly<Record<string, number>>;
+  };
 }
 
 export type EngineName = 'native' | 'pglogical';

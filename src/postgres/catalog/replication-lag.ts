@@ -70,13 +70,16 @@ export const SubscriptionWorkers = z.object({
   applying: z.boolean(),
   /** Tables being copied right now. */
   copying: z.number(),
-  /** How often its workers have failed (15 and later). */
-  errors: z.object({ applying: z.number(), copying: z.number() }).nullable(),
+  /** How often its workers have failed (15 and later), and at which conflicts (18 and later: insert_exists and others). */
+  errors: z
+    .object({ applying: z.number(), copying: z.number(), conflicts: z.record(z.string(), z.coerce.number()) })
+    .nullable(),
 });
 export type SubscriptionWorkers = z.output<typeof SubscriptionWorkers>;
 
 /**
  * The subscriptions of this LIKE pattern in all databases, with their workers.
+ * @see https://www.postgresql.org/docs/current/logical-replication-conflicts.html
  * @see https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-PG-STAT-SUBSCRIPTION
  */
 export const subscriptionWorkers = (ours: string): Sql => sql`
@@ -85,8 +88,11 @@ export const subscriptionWorkers = (ours: string): Sql => sql`
          count(w.pid) filter (where w.relid is not null)::int as copying,
          ${since(
            'subscriptionStatistics',
-           fragment`(select json_build_object('applying', apply_error_count, 'copying', sync_error_count)
-                       from pg_stat_subscription_stats where subid = s.oid)`,
+           fragment`(select json_build_object(
+                              'applying', apply_error_count, 'copying', sync_error_count,
+                              'conflicts', (select coalesce(json_object_agg(substring(c.key from 7), c.value), '{}')
+                                              from json_each_text(to_json(t)) c where c.key like 'confl\\_%' and c.value <> '0'))
+                       from pg_stat_subscription_stats t where subid = s.oid)`,
            fragment`null::json`,
          )} as errors
     from pg_subscription s

@@ -119,6 +119,7 @@ function failures({ errors }: SubscriptionOverview): string | undefined {
   const parts = [
     ...(errors.applying > 0 ? [`${times(errors.applying)} applying changes`] : []),
     ...(errors.copying > 0 ? [`${times(errors.copying)} copying tables`] : []),
+    ...Object.entries(errors.conflicts).map(([kind, count]) => `conflict ${kind} ${times(count)}`),
   ];
   return `its worker on the target fails and is started again (${parts.join(', ')} so far): the target's log says why`;
 }

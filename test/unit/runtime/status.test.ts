@@ -51,12 +51,20 @@ describe('why a database is down', () => {
     ['nobody knows', { subscription: subscription({ applying: false }) }, /no worker of it runs/],
     [
       'the worker fails',
-      { subscription: subscription({ applying: false, errors: { applying: 12, copying: 1 } }) },
-      /12 times applying changes, once copying tables so far/,
+      {
+        subscription: subscription({
+          applying: false,
+          errors: { applying: 12, copying: 1, conflicts: { insert_exists: 12 } },
+        }),
+      },
+      /12 times applying changes, once copying tables, conflict insert_exists 12 times so far/,
     ],
     [
       'the worker does not read the slot',
-      { slot: slot({ active: false }), subscription: subscription({ errors: { applying: 3, copying: 0 } }) },
+      {
+        slot: slot({ active: false }),
+        subscription: subscription({ errors: { applying: 3, copying: 0, conflicts: {} } }),
+      },
       /does not read the slot: .*3 times applying changes/,
     ],
     [
