@@ -14,6 +14,12 @@ import {
   judgeTriggers,
 } from '../../../src/operations/checks/database/code.ts';
 import { judgeTargetDatabase } from '../../../src/operations/checks/database/target-database.ts';
+import {
+  judgeDeferrable,
+  judgeForeignKeys,
+  judgeGenerated,
+  judgeNode,
+} from '../../../src/operations/checks/database/pglogical.ts';
 import { judgeDatabaseSettings, judgeReservedSchema } from '../../../src/operations/checks/database/names.ts';
 import {
   judgeForeignServers,
@@ -413,4 +419,24 @@ test.each([
 ])('remedy %#', (found, remedy) => {
   expect(found).toHaveLength(1);
   expect(found[0]?.remedy).toContain(remedy);
+});
+
+test('what pglogical cannot carry, and whose node a database is', () => {
+  const found = [
+    ...judgeGenerated('shop', [{ schema: 'public', name: 'Order Items', columns: ['gross, 100%', 'b'] }]),
+    ...judgeDeferrable('shop', [{ schema: 'public', name: 'place', index: 'place "key"' }]),
+    ...judgeForeignKeys('shop', 3),
+    ...judgeNode('shop', 'theirs'),
+  ];
+  expect(codes(found)).toEqual([
+    'block generated-column',
+    'block deferrable-key',
+    'warning truncate-with-foreign-keys',
+    'warning pglogical-node',
+  ]);
+  expect(found[0]?.message).toContain(
+    '"public"."Order Items" in database "shop" has generated columns ("gross, 100%", "b")',
+  );
+  expect(found[1]?.remedy).toContain('ALTER TABLE "public"."place" DROP CONSTRAINT "place ""key""", ADD …;');
+  expect([...judgeForeignKeys('shop', 0), ...judgeNode('shop', undefined)]).toEqual([]);
 });
