@@ -25,7 +25,7 @@ export const check = (): Command =>
     description:
       'Looks at both clusters and at each database and tells of each point whether it holds (OK), stands in the way (KO) or is worth a note, with the remedy. ' +
       'A server that cannot be reached is a point too: the other one is checked all the same. ' +
-      'Last it makes a scratch database pgconvoy_canary on both servers, replicates it end to end and takes it away again, in a second or so; nothing else is changed. ' +
+      'Last it makes a scratch database pgconvoy_canary on both servers, replicates it end to end and takes it away again, in a second or so (CREATE and DROP DATABASE make each server write a checkpoint); nothing else is changed. ' +
       'Ends with 3 when something blocks, with 4 when a server cannot be reached.',
     examples: [
       ['pgconvoy check', 'both clusters and all databases'],
