@@ -14,7 +14,7 @@ export default defineConfig({
       {
         test: {
           name: 'servers',
-          include: ['test/{kit,postgres,operations,replication,queue,runtime}/**/*.test.ts'],
+          include: ['test/{kit,postgres,operations,replication,queue,runtime,board}/**/*.test.ts'],
           globalSetup: ['test/helpers/global-setup.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,

@@ -9,7 +9,7 @@ export type { Logger } from 'pino';
  * @see https://getpino.io/#/docs/redaction
  */
 export function createLogger(level: string, destination: DestinationStream = process.stderr): Logger {
-  const secrets = ['password', 'passwordFile', 'conninfo', 'url', 'secret'];
+  const secrets = ['password', 'passwordFile', 'conninfo', 'url', 'secret', 'token'];
   return pino(
     {
       level,

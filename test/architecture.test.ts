@@ -30,8 +30,12 @@ const ALLOWED: Readonly<Record<string, { readonly values: readonly string[]; rea
       'src/replication',
     ],
   },
+  'src/board': {
+    values: ['src/errors', 'src/queue'],
+    types: ['src/config', 'src/log', 'src/runtime'],
+  },
   'src/cli': {
-    values: ['workflows', 'src/config', 'src/engine', 'src/errors', 'src/log', 'src/queue', 'src/runtime'],
+    values: ['workflows', 'src/board', 'src/config', 'src/engine', 'src/errors', 'src/log', 'src/queue', 'src/runtime'],
     types: ['src/postgres', 'src/operations'],
   },
   workers: {
@@ -57,6 +61,11 @@ const HOMES: Readonly<Record<string, readonly string[]>> = {
   execa: ['src/postgres'],
   bullmq: ['src/queue'],
   ioredis: ['src/queue'],
+  express: ['src/board'],
+  '@bull-board/api': ['src/board'],
+  '@bull-board/api/bullMQAdapter': ['src/board'],
+  '@bull-board/express': ['src/board'],
+  'prom-client': ['src/board'],
   commander: ['src/cli'],
   '@clack/prompts': ['src/cli'],
   'log-update': ['src/cli'],

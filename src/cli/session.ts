@@ -16,6 +16,10 @@ import { whoAmI } from './who.ts';
 interface SessionOptions {
   /** Whether the command sets work going: with no queue configured it then starts the worker of this machine. */
   readonly works: boolean;
+  /** Whether it runs until it is stopped, whatever outages the queue has. */
+  readonly stays?: boolean;
+  /** Throws where this command cannot be done with this configuration; nothing is started yet. */
+  readonly require?: (loaded: LoadedConfig) => void;
 }
 
 /** What a command that talks to the queue works with. Closed at its end, however it ends. */
@@ -69,14 +73,16 @@ export class Session implements AsyncDisposable {
  */
 export async function openSession(
   { terminal, globals }: Pick<Invocation, 'terminal' | 'globals'>,
-  { works }: SessionOptions,
+  { works, stays = false, require }: SessionOptions,
 ): Promise<Session> {
   const loaded = await configOf({ terminal, globals });
+  require?.(loaded);
   const embedded = namesQueue(loaded) ? undefined : await ensureEmbedded(loaded, { worker: works, env: process.env });
   if (embedded && works)
     terminal.note(`private queue and worker of this machine: state and logs in ${embedded.folder}`);
   try {
-    return new Session(terminal, loaded, await openQueues(embedded?.queue ?? loaded.config.queue, 'command'), embedded);
+    const queues = await openQueues(embedded?.queue ?? loaded.config.queue, stays ? 'worker' : 'command');
+    return new Session(terminal, loaded, queues, embedded);
   } catch (error) {
     await embedded?.close();
     throw error;

@@ -109,6 +109,7 @@ function resolveConfig(yaml: YamlFile, file: string | undefined, options: LoadOp
   const source = resolveServer('source', config.source, scope);
   const target = resolveServer('target', config.target, scope);
   const queue = resolveQueue(config, scope);
+  const board = resolveBoard(config, scope);
   const fixed = (path: string | undefined) => (path === undefined ? undefined : pathFrom(scope.folder, path));
   if (!source || !target || problems.length > 0) throw configError(problems);
 
@@ -126,6 +127,7 @@ function resolveConfig(yaml: YamlFile, file: string | undefined, options: LoadOp
     },
     target: { ...config.target, ...target.resolved },
     queue,
+    board,
     tools: { bin: fixed(config.tools.bin) },
     state: fixed(config.state),
   };
@@ -458,22 +460,22 @@ function passwordOf(
   return found.password;
 }
 
-function twice(section: string, scope: Scope): void {
+function twice(section: string, scope: Scope, key = 'password'): void {
   scope.problems.push({
-    place: scope.placeOf([section, 'passwordFile']),
-    message: `${section}: both password and passwordFile are given`,
+    place: scope.placeOf([section, `${key}File`]),
+    message: `${section}: both ${key} and ${key}File are given`,
     remedy: 'Remove one of them.',
   });
 }
 
-function passwordFromFile(path: Path, written: string, scope: Scope): string | undefined {
+function passwordFromFile(path: Path, written: string, scope: Scope, what = 'password'): string | undefined {
   const file = pathFrom(scope.folder, written);
   const read = readText(file);
   if ('failure' in read || firstLine(read.text) === '') {
     scope.problems.push({
       place: scope.placeOf(path),
-      message: `${path.join('.')}: ${file} ${'failure' in read ? `cannot be read: ${read.failure}` : 'holds no password in its first line'}`,
-      remedy: 'Correct the path, or write the password into that file (chmod 0600).',
+      message: `${path.join('.')}: ${file} ${'failure' in read ? `cannot be read: ${read.failure}` : `holds no ${what} in its first line`}`,
+      remedy: `Correct the path, or write the ${what} into that file (chmod 0600).`,
     });
     return undefined;
   }
@@ -490,5 +492,22 @@ function resolveQueue(config: Config, scope: Scope): Config['queue'] {
     ...queue,
     password: passwordFromFile(['queue', 'passwordFile'], queue.passwordFile, scope),
     passwordFile: undefined,
+  };
+}
+
+function resolveBoard(config: Config, scope: Scope): Config['board'] {
+  const { board } = config;
+  const secret = (key: 'password' | 'token') => {
+    const file = board[`${key}File`];
+    if (file === undefined) return board[key];
+    if (board[key] !== undefined) twice('board', scope, key);
+    return passwordFromFile(['board', `${key}File`], file, scope, key);
+  };
+  return {
+    ...board,
+    password: secret('password'),
+    passwordFile: undefined,
+    token: secret('token'),
+    tokenFile: undefined,
   };
 }

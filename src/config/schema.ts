@@ -167,6 +167,30 @@ export const Config = z.strictObject({
   comparison: z.enum(['checksum', 'count', 'none']).default('checksum'),
   /** Codes of findings that shall not block, e.g. [large-objects]; of one database alone: [schema-drift:billing]. */
   accept: z.array(z.string()).default([]),
+  board: z
+    .strictObject({
+      /** Beyond loopback only with a password or a token. */
+      host: z.string().min(1, 'a name or an address').default('127.0.0.1'),
+      /** 0: any that is free. */
+      port: z.int().min(0).max(65_535).default(8_480),
+      /** Where a proxy in front has put us. */
+      basePath: z
+        .string()
+        .regex(/^\/([\w.~-]+(\/[\w.~-]+)*)?$/, 'a path like / or /pgconvoy')
+        .default('/'),
+      user: z
+        .string()
+        .regex(/^[^:]+$/, 'a name without colon')
+        .default('pgconvoy'),
+      password: z.string().min(1, 'a password').optional(),
+      /** A file whose first line is the password. */
+      passwordFile: z.string().optional(),
+      /** For programs, as `Authorization: Bearer`. */
+      token: z.string().min(1, 'a token').optional(),
+      /** A file whose first line is the token. */
+      tokenFile: z.string().optional(),
+    })
+    .prefault({}),
   tools: z
     .strictObject({
       /** Folder with pg_dump and pg_restore; nothing: the newest found on this machine. */

@@ -14,6 +14,8 @@ const CREDENTIALS: readonly Path[] = [
   ['target', 'password'],
   ['queue', 'password'],
   ['queue', 'url'],
+  ['board', 'password'],
+  ['board', 'token'],
 ];
 
 export interface Recoded {

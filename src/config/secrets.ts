@@ -4,7 +4,15 @@ import type { Config } from './schema.ts';
 export function secretsOf(config: Config): string[] {
   const { url } = config.queue;
   const ofUrl = url !== undefined && URL.canParse(url) ? new URL(url).password : '';
-  const secrets = [config.source.password, config.target.password, config.queue.password, ofUrl, decoded(ofUrl)];
+  const secrets = [
+    config.source.password,
+    config.target.password,
+    config.queue.password,
+    ofUrl,
+    decoded(ofUrl),
+    config.board.password,
+    config.board.token,
+  ];
   return [...new Set(secrets.filter((secret): secret is string => secret !== undefined && secret !== ''))];
 }
 

@@ -184,6 +184,15 @@ export async function reach<T>(connection: Connection, body: () => Promise<T>): 
   }
 }
 
+/** Whether the queue is there right now; never throws, and waits no longer than `milliseconds`. */
+export async function answers({ redis }: Connection, milliseconds: number): Promise<boolean> {
+  if (redis.status !== 'ready') return false;
+  return inTime(redis.ping(), milliseconds).then(
+    () => true,
+    () => false,
+  );
+}
+
 /** What about the server can lose runs: eviction, no AOF, a version BullMQ does not support well. */
 export async function checkServer(connection: Connection): Promise<readonly QueueWarning[]> {
   const info = await reach(connection, async () => {

@@ -6,7 +6,7 @@ import { clearCancel, readApproval, readControl, writeApproval, writeCancel, wri
 import { finishOf, readJobs } from './job-state.ts';
 import type { JobFields } from './job-state.ts';
 import { addStage, releaseGate } from './lanes.ts';
-import { gateId, progressOf, setBudgets } from './queues.ts';
+import { gateId, progressOf, runOf, setBudgets } from './queues.ts';
 import type { Queues, RunData } from './queues.ts';
 import { placesOf, readRun } from './read-run.ts';
 import { stagesOfRun } from './run-plan.ts';
@@ -172,7 +172,7 @@ export async function retrySteps(
   queues: Queues,
   id: string,
   steering: Steering,
-  filter: { readonly database?: string; readonly step?: string } = {},
+  filter: StepFilter = {},
 ): Promise<RetryResult> {
   return reach(queues, async () => {
     const run = await readRun(queues, id);
@@ -193,15 +193,43 @@ export async function retrySteps(
   });
 }
 
-function requireMatch(run: RunView, { database, step }: { readonly database?: string; readonly step?: string }): void {
-  const steps = stepsOf(run);
-  const named = steps.filter(
-    (one) =>
-      (database === undefined || one.database === database) &&
-      (step === undefined || one.key === step || one.operation === step),
-  );
-  if (named.length > 0 || (database === undefined && step === undefined)) return;
+/**
+ * Tries one failed job again, by its id: a step, or the run itself. Whatever else `retrySteps` sees to is seen to.
+ * @throws PgconvoyError when it has not failed, or its run is cancelled, ended or unknown.
+ */
+export async function retryJob(queues: Queues, id: string, steering: Steering): Promise<RetryResult> {
+  const run = id.includes('.') ? runOf(id) : id;
+  const result = await retrySteps(queues, run, steering, { id });
+  if (result.retried.length > 0 || result.run) return result;
+  throw new PgconvoyError(`${id} has not failed, or somebody was quicker: there is nothing to try again.`, {
+    hint: `pgconvoy status ${run} shows it.`,
+    exitCode: ExitCode.usage,
+  });
+}
+
+/** Which of the failed steps: all that fit everything that is said. */
+interface StepFilter {
+  readonly database?: string;
+  readonly step?: string;
+  /** Of the job; a run's own names no step. */
+  readonly id?: string;
+}
+
+const fits = (
+  { database, step, id }: StepFilter,
+  one: { readonly id: string; readonly database: string | undefined; readonly key: string; readonly operation: string },
+): boolean =>
+  (database === undefined || one.database === database) &&
+  (step === undefined || one.key === step || one.operation === step) &&
+  (id === undefined || one.id === id);
+
+function requireMatch(run: RunView, filter: StepFilter): void {
+  const { database, step, id } = filter;
+  if (id === run.id) return;
+  if (stepsOf(run).some((one) => fits(filter, one))) return;
+  if (database === undefined && step === undefined && id === undefined) return;
   const what = [
+    id === undefined ? undefined : `step with the id "${id}"`,
     step === undefined ? undefined : `step "${step}"`,
     database === undefined ? undefined : `database "${database}"`,
   ]
@@ -213,19 +241,17 @@ function requireMatch(run: RunView, { database, step }: { readonly database?: st
   });
 }
 
-async function tryAgain(
-  queues: Queues,
-  id: string,
-  steering: Steering,
-  { database, step }: { readonly database?: string; readonly step?: string },
-): Promise<RetryResult> {
+async function tryAgain(queues: Queues, id: string, steering: Steering, filter: StepFilter): Promise<RetryResult> {
   const job = await runJob(queues, id);
   const restored = await putBack(queues, id, steering);
   const places = placesOf(id, job.data).filter((place) => place.stage <= (progressOf(job).added ?? -1) + 1);
-  const chosen = places.filter(
-    (place) =>
-      (database === undefined || place.database?.name === database) &&
-      (step === undefined || place.step.key === step || place.step.operation === step),
+  const chosen = places.filter((place) =>
+    fits(filter, {
+      id: place.id,
+      database: place.database?.name,
+      key: place.step.key,
+      operation: place.step.operation,
+    }),
   );
   const jobs = await readJobs(
     queues,

@@ -202,6 +202,19 @@ describe('passwords', () => {
     expect(secrets.sort()).toEqual(['queue-word', 's1', 's2', 'url%40word', 'url@word']);
     for (const secret of secrets) expect(JSON.stringify(loaded.settings)).not.toContain(secret);
   });
+
+  test("the board's password and token, from files too, are secrets", () => {
+    put('word', 'board-word');
+    put('token', 'board-token');
+    const servers = 'source: { host: o }\ntarget: { host: n }\n';
+    const { config, settings } = load({ yaml: `${servers}board: { passwordFile: word, tokenFile: token }` });
+    expect(config.board).toMatchObject({ user: 'pgconvoy', password: 'board-word', token: 'board-token' });
+    expect(secretsOf(config).sort()).toEqual(['board-token', 'board-word']);
+    expect(JSON.stringify(settings)).not.toContain('board-');
+    const { message } = refusal({ yaml: `${servers}board: { token: t, tokenFile: token, passwordFile: nowhere }` });
+    expect(message).toContain('board: both token and tokenFile are given');
+    expect(message).toContain('board.passwordFile:');
+  });
 });
 
 describe('variables in the file', () => {
@@ -257,9 +270,9 @@ describe('mistakes', () => {
       '  F:8:23: databases.include: a list is expected, e.g. [one, two], but this is another text',
       '    → See config.example.yaml for this key, its meaning and its default.',
       '  F:9:1: unknown key "passwordFile"',
-      '    → "passwordFile" belongs under source or target or queue.',
+      '    → "passwordFile" belongs under source or target or queue or board.',
       '  F:10:1: unknown key "colour"',
-      '    → Known at the top are source, target, queue, engine, databases, replication, fix, budgets, deadlines, comparison, accept, tools, state, logLevel.',
+      '    → Known at the top are source, target, queue, engine, databases, replication, fix, budgets, deadlines, comparison, accept, board, tools, state, logLevel.',
     ]);
   });
 

@@ -34,6 +34,12 @@ accept: [ large-objects ]
     expect(cipher.decrypt(at(sealed.text, 'queue', 'url'), 'queue.url')).toBe('redis://me:w%40rd@queue:6379');
   });
 
+  test("the board's password and token too, the names of files not", () => {
+    const sealed = seal('board: { user: op, password: one, token: two, tokenFile: three }\n');
+    expect(sealed.changed).toEqual(['board.password', 'board.token']);
+    expect(cipher.decrypt(at(sealed.text, 'board', 'token'), 'board.token')).toBe('two');
+  });
+
   test('and back', () => {
     const back = unseal(seal(text).text);
     expect(back.changed).toEqual(['source.password', 'target.password', 'queue.url']);

@@ -1,0 +1,50 @@
+import { once } from 'node:events';
+import type { Command } from 'commander';
+import { requireProtection } from '../../board/authentication.ts';
+import { startBoard } from '../../board/board.ts';
+import { ExitCode } from '../../errors.ts';
+import { createLogger } from '../../log.ts';
+import { readStatus } from '../../runtime/status/read-status.ts';
+import { action, command } from '../command.ts';
+import { catchLeaving } from '../leave.ts';
+import { openSession } from '../session.ts';
+
+export const board = (): Command =>
+  command({
+    name: 'board',
+    summary: 'show the queue in a browser until stopped',
+    description:
+      'Serves Bull Board over all queues (jobs with progress, logs and errors, the tree of a run), /metrics for Prometheus, /healthz and /readyz, ' +
+      'until SIGTERM or Ctrl-C. It shows everything and retries single failed jobs; what would harm a run is refused. Where, and for whom: ' +
+      'board in the configuration.',
+    examples: [
+      ['pgconvoy board', 'on http://127.0.0.1:8480 unless the configuration says otherwise'],
+      ['pgconvoy board --json', 'prints its address as a document'],
+    ],
+  }).action(
+    action(async (invocation) => {
+      const { terminal } = invocation;
+      using leaving = catchLeaving();
+      await using session = await openSession(invocation, {
+        works: true,
+        stays: true,
+        require: ({ config: { board: wished } }) => requireProtection(wished),
+      });
+      const { config } = session.loaded;
+      const started = await startBoard({
+        config: config.board,
+        queues: session.queues,
+        steering: session.steering,
+        readClusters: (signal) => readStatus(session.servers.clusters, signal),
+        log: createLogger(config.logLevel, terminal.stderr),
+      });
+      try {
+        terminal.print(`board: ${started.url}`);
+        terminal.document({ ok: true, board: started.url });
+        if (!leaving.signal.aborted) await once(leaving.signal, 'abort');
+      } finally {
+        await started.close();
+      }
+      return ExitCode.ok;
+    }),
+  );

@@ -1,0 +1,64 @@
+import type { OperationResult } from '../engine/run-operation.ts';
+import { readJobs } from './job-state.ts';
+import { QUEUES, STEP_QUEUES } from './queues.ts';
+import type { QueueName, Queues } from './queues.ts';
+
+/** What can be counted, for metrics. */
+
+export interface JobCount {
+  readonly queue: QueueName;
+  /** As BullMQ names it. */
+  readonly state: string;
+  readonly count: number;
+}
+
+/** How many jobs are in which state. */
+export async function countJobs(queues: Queues): Promise<readonly JobCount[]> {
+  const counts = await Promise.all(QUEUES.map((queue) => queues[queue].getJobCounts()));
+  return QUEUES.flatMap((queue, index) =>
+    Object.entries(counts[index]!).map(([state, count]) => ({ queue, state, count })),
+  );
+}
+
+export interface FinishedStep {
+  readonly key: string;
+  /** Of its last attempt. */
+  readonly milliseconds: number;
+  readonly changed: boolean;
+  readonly output: unknown;
+}
+
+/** A look again begins so much before the newest of the last one: workers' clocks differ. */
+const OVERLAP_MS = 10_000;
+
+/** Returns with each call the steps that were completed since the last one, each of them once. */
+export function finishedSteps(queues: Queues): () => Promise<readonly FinishedStep[]> {
+  const seen = new Map(STEP_QUEUES.map((queue) => [queue, { newest: 0, ids: new Set<string>() }]));
+  return async () => {
+    const found = await Promise.all(
+      STEP_QUEUES.map(async (queue) => {
+        const before = seen.get(queue)!;
+        const key = queues[queue].toKey('completed');
+        const listed = await queues.redis.zrangebyscore(key, before.newest - OVERLAP_MS, '+inf', 'WITHSCORES');
+        const ids = listed.filter((_, index) => index % 2 === 0);
+        seen.set(queue, { newest: Number(listed.at(-1) ?? before.newest), ids: new Set(ids) });
+        return ids.filter((id) => !before.ids.has(id)).map((id) => ({ queue, id }));
+      }),
+    );
+    const steps = found.flat();
+    const jobs = await readJobs(queues, steps);
+    return steps.flatMap(({ id }, index) => {
+      const { processedOn, finishedOn, returnvalue } = jobs[index]!;
+      if (processedOn === null || finishedOn === null || returnvalue === null) return [];
+      const result = JSON.parse(returnvalue) as OperationResult | null;
+      return [
+        {
+          key: id.split('.').slice(3).join('.'),
+          milliseconds: Number(finishedOn) - Number(processedOn),
+          changed: result?.changed === true,
+          output: result?.output,
+        },
+      ];
+    });
+  };
+}

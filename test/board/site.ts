@@ -1,0 +1,68 @@
+/** A board in front of a small world of the queue, and requests to it as a browser or a program sends them. */
+import { Config } from '../../src/config/schema.ts';
+import type { ConfigInput } from '../../src/config/schema.ts';
+import { startBoard } from '../../src/board/board.ts';
+import type { ReadClusters } from '../../src/board/metrics.ts';
+import { createLogger } from '../../src/log.ts';
+import { BUDGETS, openWorld } from '../queue/world.ts';
+import type { World } from '../queue/world.ts';
+
+type WorldServer = Parameters<typeof openWorld>[0];
+
+export interface Site extends AsyncDisposable {
+  readonly world: World;
+  /** Without a slash at its end. */
+  readonly url: string;
+  get(path: string, headers?: Record<string, string>): Promise<Response>;
+  /** With cookie and header, as a page of the board sends it. */
+  change(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Response>;
+}
+
+const NOBODY_THERE: ReadClusters = async () => ({
+  configuration: { role: { name: 'r' }, source: { address: 's' }, target: { address: 't' } },
+  databases: [],
+  unreachable: [
+    { side: 'source', message: 'away' },
+    { side: 'target', message: 'away' },
+  ],
+});
+
+interface SiteOptions {
+  readonly config?: ConfigInput['board'];
+  readonly readClusters?: ReadClusters;
+  readonly server?: WorldServer;
+}
+
+export async function openSite(options: SiteOptions = {}): Promise<Site> {
+  const world = await openWorld(options.server);
+  const config = Config.shape.board.parse({ port: 0, ...options.config });
+  const board = await startBoard({
+    config,
+    queues: world.queues,
+    steering: { workflows: [], by: 'somebody@here', version: '0.0.1', budgets: BUDGETS },
+    readClusters: options.readClusters ?? NOBODY_THERE,
+    log: createLogger('debug', { write: (line: string) => void world.logged.push(line) }),
+  });
+  const url = board.url.replace(/\/$/, '');
+  return {
+    world,
+    url,
+    get: (path, headers = {}) => fetch(`${url}${path}`, { headers }),
+    change: (method, path, body, headers = {}) =>
+      fetch(`${url}${path}`, {
+        method,
+        headers: {
+          Cookie: 'other=1; XSRF-TOKEN=word',
+          'X-XSRF-TOKEN': 'word',
+          'Sec-Fetch-Site': 'same-origin',
+          'Content-Type': 'application/json',
+          ...headers,
+        },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      }),
+    async [Symbol.asyncDispose]() {
+      await board.close();
+      await world[Symbol.asyncDispose]();
+    },
+  };
+}
