@@ -9,6 +9,7 @@ import { blockersOf, describeBlocker } from '../../postgres/locks.ts';
 import { id, lit, sql, trustedStatement } from '../../postgres/sql.ts';
 import { hasRun, writeRecord } from '../drift/ddl-record.ts';
 import type { DdlRecord } from '../drift/ddl-record.ts';
+import { patiently } from '../drift/patiently.ts';
 import type { ReplicationEngine } from '../../replication/engine.ts';
 import { pairOf } from '../replication/pair.ts';
 import type { DdlPlan } from './statements.ts';
@@ -17,9 +18,6 @@ import type { DdlPlan } from './statements.ts';
 const LOCKED = new Set(['55P03', '40P01']);
 /** Codes of what was made or dropped before: table or index, object, column; function; undefined object. */
 const DONE_BEFORE = new Set(['42P07', '42710', '42701', '42723', '42704']);
-/** Time between two attempts to get the locks, milliseconds. */
-const PAUSE_FIRST_MS = 250;
-const PAUSE_MOST_MS = 5_000;
 const LOOK_FIRST_MS = 5;
 const LOOK_MOST_MS = 100;
 
@@ -55,7 +53,7 @@ export async function runOnBothSides(context: OperationContext, plan: DdlPlan, r
   if (replicateDdl && running.streams)
     return onSource ? finishInStream(context, record) : runInStream(running, replicateDdl);
   if (onSource) return finishOnTarget(running);
-  return untilUnlocked(running, () => runTogether(running));
+  return patiently(running.context, () => runTogether(running));
 }
 
 const Names = z.object({ user: z.string(), path: z.string() });
@@ -128,7 +126,7 @@ async function runInStream(running: Running, replicate: ReplicateDdl): Promise<D
     });
   };
   try {
-    await untilUnlocked(running, send);
+    await patiently(context, send);
   } finally {
     await Promise.all([giveBack(source), giveBack(target)]);
   }
@@ -151,7 +149,7 @@ async function finishInStream(context: OperationContext, record: DdlRecord): Pro
 async function finishOnTarget(running: Running): Promise<DdlRecord> {
   const target = running.context.target.fork();
   try {
-    return await untilUnlocked(running, async () => {
+    return await patiently(running.context, async () => {
       let done = running.record;
       await target.transaction(async () => {
         done = { ...running.record, target: await runStatements(running, target) };
@@ -213,7 +211,6 @@ async function giveBack(session: Database): Promise<void> {
 async function runStatements({ context, plan, user, path }: Running, session: Database): Promise<string> {
   const { deadlines } = context.settings;
   await session.run(sql`set local lock_timeout = ${lit(String(deadlines.lockTimeout))}`);
-  await session.run(sql`set local idle_in_transaction_session_timeout = 0`);
   if (session.side === 'target') await session.run(sql`set local role ${id(user)}`);
   await session.many(z.object({}), sql`select pg_catalog.set_config('search_path', ${path}, true)`);
   for (const [index, statement] of plan.statements.entries()) {
@@ -273,24 +270,6 @@ async function namingBlockers(context: OperationContext, session: Database, body
   }
 }
 
-/** Tries again until the deadline for locks, both sides as they were in between: nobody queues behind us for long. */
-async function untilUnlocked<T>({ context }: Pick<Running, 'context'>, body: () => Promise<T>): Promise<T> {
-  const { signal, settings, progress } = context;
-  const deadline = Date.now() + settings.deadlines.lock;
-  for (let pause = PAUSE_FIRST_MS; ; pause = Math.min(PAUSE_MOST_MS, pause * 2)) {
-    try {
-      return await body();
-    } catch (error) {
-      const passes = (error instanceof DatabaseError && LOCKED.has(error.sqlstate)) || error instanceof LagTooLong;
-      if (!passes || Date.now() + pause > deadline) throw error;
-      progress({ done: 0, total: 1, note: (error as Error).message });
-    }
-    await sleep(pause * (0.5 + Math.random()), undefined, { signal });
-  }
-}
-
-class LagTooLong extends DeadlineExceeded {}
-
 const Marked = z.object({ lsn: z.string() });
 
 /** The target has applied everything that is committed on the source now. */
@@ -309,7 +288,7 @@ async function untilApplied(
   ) {
     signal.throwIfAborted();
     if (Date.now() - started > deadlineMs) {
-      throw new LagTooLong(
+      throw new DeadlineExceeded(
         `target, database "${source.name}": it has not applied everything up to ${lsn} within ${deadlineMs} ms`,
         {
           hint: `See pgconvoy status; when the target has caught up, run the command again. Raise deadlines.lockTimeout if it is always a little behind. ${state}`,

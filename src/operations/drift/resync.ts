@@ -19,6 +19,7 @@ import { setReplicaIdentity } from '../tables/set-replica-identity.ts';
 import { acceptMade, acceptRows, bothFingerprints } from './baseline.ts';
 import type { ObjectDrift } from './compare.ts';
 import { lookForDrift } from './look.ts';
+import { patiently } from './patiently.ts';
 import { refuseUnlessReplicating } from './replicating.ts';
 
 export interface ResyncOutcome {
@@ -76,7 +77,7 @@ export async function takeIn(context: OperationContext): Promise<PgconvoyError |
   for (const operation of steps) {
     if (operation === copyTables) await emptyNewTables(context);
     try {
-      await runOperation(operation, { ...context, input: operation.input.parse({}) });
+      await patiently(context, () => runOperation(operation, { ...context, input: operation.input.parse({}) }));
     } catch (error) {
       const needsPerson = error instanceof PgconvoyError && !(error instanceof DatabaseError);
       if (!needsPerson || (operation !== copySchema && operation !== buildIndexes)) throw error;
@@ -104,10 +105,12 @@ export async function copyAgain(context: OperationContext, tables: readonly Tabl
   const { enabled } = await engine.subscription(pair);
   if (tables.length === 0 || !enabled) return;
   const published = (await engine.publishedTables(pair)) ?? [];
-  await engine.publish(pair, tablesWithout(published, tables), settings.deadlines.lockTimeout);
+  const publish = (wanted: readonly TableName[]) =>
+    patiently(context, () => engine.publish(pair, wanted, settings.deadlines.lockTimeout));
+  await publish(tablesWithout(published, tables));
   await engine.refresh(pair);
-  await emptied(context, tables);
-  await engine.publish(pair, published, settings.deadlines.lockTimeout);
+  await patiently(context, () => emptied(context, tables));
+  await publish(published);
   await runOperation(copyTables, { ...context, input: {} });
 }
 

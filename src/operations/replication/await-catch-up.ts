@@ -4,6 +4,7 @@ import { DeadlineExceeded, PgconvoyError } from '../../errors.ts';
 import { defineOperation, holds, lacks } from '../../engine/operation.ts';
 import type { OperationContext } from '../../engine/operation.ts';
 import { openedDatabase } from '../cutover/opened.ts';
+import { lookForDrift } from '../drift/look.ts';
 import { refuseWithoutSlot } from './lost-slot.ts';
 import { pairOf } from './pair.ts';
 
@@ -11,6 +12,8 @@ const LOOK_FIRST_MS = 50;
 const LOOK_MOST_MS = 1_000;
 /** The target tries again and again to apply a transaction that fails: after so many times in a row it will not heal by itself. */
 const FAILURES = 3;
+/** A worker that is down for so long is woken, which takes as long again if it fails at once, milliseconds. */
+const DOWN_MS = 2_000;
 
 interface State {
   /** Tables that do not stream yet. */
@@ -55,23 +58,33 @@ export const awaitCatchUp = defineOperation({
     let pause = LOOK_FIRST_MS;
     let most = 0;
     let failing = { lagBytes: Infinity, errors: 0 };
+    let down = { since: Infinity, times: 0 };
     for (;;) {
       signal.throwIfAborted();
       const state = await look(context);
       if (state.caughtUp) break;
       most = Math.max(most, state.lagBytes);
+      down = state.running ? { ...down, since: Infinity } : { ...down, since: Math.min(down.since, Date.now()) };
+      // Where nobody counts failures, a worker that is not up again in time has failed once more.
+      if (engine.wake && Date.now() - down.since > DOWN_MS) {
+        down = { since: Infinity, times: down.times + 1 };
+        await engine.wake(pairOf(context));
+      }
+      const errors = state.errors ?? down.times;
       // Whatever arrives in between shows that it goes on; new WAL alone makes the lag grow.
-      if (state.lagBytes < failing.lagBytes) failing = { lagBytes: state.lagBytes, errors: state.errors ?? 0 };
-      if ((state.errors ?? 0) - failing.errors >= FAILURES) throw doesNotApply(context, FAILURES);
+      if (state.lagBytes < failing.lagBytes) failing = { lagBytes: state.lagBytes, errors };
+      if (errors - failing.errors >= FAILURES) throw doesNotApply(context, FAILURES, await drifted(context));
       progress({ done: most - state.lagBytes, total: most, unit: 'bytes', note: describe(state) });
       if (Date.now() > deadline) {
         await refuseWithoutSlot(context);
+        const drift = state.running ? undefined : await drifted(context);
         throw new DeadlineExceeded(
-          `target, database "${source.name}": not caught up within ${settings.deadlines.catchUp} ms (to ${input.bytes} bytes): ${describe(state)}`,
+          `target, database "${source.name}": not caught up within ${settings.deadlines.catchUp} ms (to ${input.bytes} bytes): ${describe(state)}${drift ? `; ${drift.message}` : ''}`,
           {
             hint: state.running
               ? 'Wait for a quieter time or end long transactions on the source, then retry the step.'
-              : "The subscription's worker does not stay up: the reason is in the target server's log. Mend it, then retry the step.",
+              : (drift?.hint ??
+                "The subscription's worker does not stay up: the reason is in the target server's log. Mend it, then retry the step."),
           },
         );
       }
@@ -96,11 +109,26 @@ async function look(context: OperationContext<{ readonly bytes: number }>): Prom
   return { tables, running, lagBytes: slot.lagBytes, caughtUp, confirmsAtOnce, opened: false, errors };
 }
 
-function doesNotApply({ source }: OperationContext, failures: number): PgconvoyError {
+interface Drift {
+  readonly message: string;
+  readonly hint: string;
+}
+
+/** A table that somebody has changed on one side alone is the likeliest reason why rows cannot be applied. */
+async function drifted(context: OperationContext): Promise<Drift | undefined> {
+  const { findings } = await lookForDrift(context, false).catch(() => ({ findings: [] }));
+  const blocking = findings.filter(({ severity }) => severity === 'block');
+  const likely = blocking.find(({ message }) => message.startsWith('table ')) ?? blocking[0];
+  return likely && { message: likely.message, hint: `${likely.remedy} Then retry the step.` };
+}
+
+function doesNotApply({ source }: OperationContext, failures: number, drift: Drift | undefined): PgconvoyError {
   return new PgconvoyError(
-    `target, database "${source.name}": the subscription's worker has failed ${failures} times in a row to apply a change, so the target cannot catch up`,
+    `target, database "${source.name}": the subscription's worker has failed ${failures} times in a row to apply a change, so the target cannot catch up${drift ? `; ${drift.message}` : ''}`,
     {
-      hint: "The reason is in the target server's log (look for `logical replication`): usually an object that differs from the source, or a row that somebody has written on the target. Mend it, then retry the step.",
+      hint:
+        drift?.hint ??
+        "The reason is in the target server's log (look for `logical replication`, or `pglogical`): usually an object that differs from the source, or a row that somebody has written on the target. Mend it, then retry the step.",
     },
   );
 }
