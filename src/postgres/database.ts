@@ -161,6 +161,15 @@ export class Database {
     else this.cluster.keep(this.name, client);
   }
 
+  /**
+   * Ends this session and those kept for the database; the next statement opens another one. For what a session remembers beyond the
+   * life of its object, as some extensions do.
+   */
+  async renew(): Promise<void> {
+    this.#abandon();
+    await this.cluster.forget(this.name);
+  }
+
   /** Leaves a session that cannot be used any more; the next statement opens another one. */
   #abandon(): void {
     const opening = this.#client;

@@ -81,6 +81,8 @@ async function createExtensions({ database, cluster }: End): Promise<void> {
     await ledger.record({ kind: KIND, database: database.name, object: name }, { schema: there.schema });
     await database.run(sql`create extension if not exists ${id(name)}`);
   }
+  // Sessions that have known an extension before remember the OIDs of its tables, which are others now.
+  await database.renew();
 }
 
 const Others = z.object({ nodes: z.number(), readers: z.number() });

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import * as z from 'zod';
 import type { Finding } from '../../../src/engine/finding.ts';
+import type { OperationContext } from '../../../src/engine/operation.ts';
 import { runOperation } from '../../../src/engine/run-operation.ts';
 import { checkDatabase } from '../../../src/operations/checks/check-database.ts';
 import { createDatabase } from '../../../src/operations/databases/create-database.ts';
@@ -50,6 +51,23 @@ describe('13 to 18', () => {
     // Never a set that carries INSERT alone: what cannot be identified is not published at all.
     await expect(runOperation(createPublication, pair.context(database))).rejects.toThrow(/no replica identity/);
     expect(await pair.query('target', 'postgres', 'select 1 as alive')).toEqual([{ alive: 1 }]);
+  });
+
+  test('made anew within seconds, by the sessions that knew the one before', async () => {
+    const database = await pair.database('anew', 'create table ours (id int primary key)');
+    await walkTo(pair, database, 'grant-replication-role');
+    // As in a worker: a job gives its sessions back, and the next one takes them up.
+    const asJob = async <T>(body: (context: OperationContext<any>) => Promise<T>): Promise<T> => {
+      const context = pair.context(database);
+      try {
+        return await body(context);
+      } finally {
+        await Promise.all([context.sourceCluster.close(), context.targetCluster.close()]);
+      }
+    };
+    await asJob((context) => runOperation(createPublication, context));
+    expect(await asJob((context) => createPublication.undo!(context))).toBe(true);
+    expect(await asJob((context) => runOperation(createPublication, context))).toMatchObject({ changed: true });
   });
 
   test("somebody else's node and set stay as they are, through setup and uninstall", async () => {
