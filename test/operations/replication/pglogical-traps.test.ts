@@ -147,6 +147,18 @@ describe('13 to 18', () => {
     });
   });
 
+  test('a change that cannot be applied is said long before the deadline', async () => {
+    const database = await schemaOnBothSides(pair, 'renamed', 'create table t (id int primary key)');
+    await walkTo(pair, database, 'copy-tables');
+    await pair.query('target', database, 'alter table t rename to other');
+    await pair.query('source', database, 'insert into t values (1)');
+    const waiting = runOperation(awaitCatchUp, pair.context(database, { input: { bytes: 0 } }));
+    await expect(waiting).rejects.toThrow(/has failed 3 times in a row to apply a change/);
+    await pair.query('target', database, 'alter table other rename to t');
+    await runOperation(awaitCatchUp, pair.context(database, { input: { bytes: 0 } }));
+    expect(await pair.query('target', database, 'select * from t')).toEqual([{ id: 1 }]);
+  });
+
   test('a copy that was broken off begins again', async () => {
     const database = await schemaOnBothSides(
       pair,
