@@ -112,7 +112,12 @@ export class Ledger {
     await database.transaction(async () => {
       // Two lanes may come here at the same time; CREATE … IF NOT EXISTS alone races on the catalog.
       await database.run(sql`select pg_advisory_xact_lock(hashtext('pgconvoy ledger'))`);
-      await database.run(sql`create schema if not exists ${id(SCHEMA)}`);
+      // Asked of the table, which takes a lock: only that makes a session notice what others have committed meanwhile.
+      const { found } = await database.one(
+        Found,
+        sql`select exists (select from pg_namespace where nspname = ${SCHEMA}) as found`,
+      );
+      if (!found) await database.run(sql`create schema ${id(SCHEMA)}`);
       // Some notes are secrets (the replication role's password), so nobody else may read them.
       await database.run(sql`revoke all on schema ${id(SCHEMA)} from public`);
       await database.run(ledgerTable());

@@ -75,44 +75,50 @@ describe('two of twelve databases fail in the middle of a run', () => {
   });
 });
 
-test('the source crashes and comes back in the middle of the copy: the run ends right', async () => {
-  await using scenario = await Scenario.open({
-    databases: ['testdb', 'shop'],
-    config: { deadlines: { catchUp: '60s' } },
-  });
-  const { source, program } = scenario;
-  await query(
-    source,
-    'testdb',
-    `insert into animal (name) select 'bulk-' || n || repeat('x', 200) from generate_series(1, 400000) n`,
-  );
-  await program.startWorker();
-  await scenario.complete('fix');
-  await scenario.complete('setup');
-  const { run: id } = (await program.json<{ run: string }>('start', '--detach')).document;
-  await eventually(
-    async () => {
-      const [copying] = await query(
-        scenario.target,
-        'testdb',
-        'select from pg_stat_progress_copy where tuples_processed > 0',
-      );
-      if (!copying) throw new Error('nothing is copied yet');
-    },
-    { timeoutMs: 60_000, intervalMs: 10 },
-  );
-  const crashedAt = Date.now();
-  await source.kill();
-  await sleep(1_500);
-  await source.start();
+test.each([
+  { step: 'copy-snapshot', snapshotCopyUpTo: '512MB' },
+  { step: 'copy-tables', snapshotCopyUpTo: '0MB' },
+])(
+  'the source crashes and comes back in the middle of $step: the run ends right',
+  async ({ step, snapshotCopyUpTo }) => {
+    await using scenario = await Scenario.open({
+      databases: ['testdb', 'shop'],
+      config: { deadlines: { catchUp: '60s' }, replication: { snapshotCopyUpTo } },
+    });
+    const { source, program } = scenario;
+    await query(
+      source,
+      'testdb',
+      `insert into animal (name) select 'bulk-' || n || repeat('x', 200) from generate_series(1, 400000) n`,
+    );
+    await program.startWorker();
+    await scenario.complete('fix');
+    await scenario.complete('setup');
+    const { run: id } = (await program.json<{ run: string }>('start', '--detach')).document;
+    await eventually(
+      async () => {
+        const [copying] = await query(
+          scenario.target,
+          'testdb',
+          'select from pg_stat_progress_copy where tuples_processed > 0',
+        );
+        if (!copying) throw new Error('nothing is copied yet');
+      },
+      { timeoutMs: 60_000, intervalMs: 10 },
+    );
+    const crashedAt = Date.now();
+    await source.kill();
+    await sleep(1_500);
+    await source.start();
 
-  const run = await scenario.follow(id);
-  const copy = stepsOf(run).find((step) => step.key === 'copy-tables' && step.database === 'testdb')!;
-  expect(copy.attemptTimes[0]!.startedAt).toBeLessThan(crashedAt);
-  expect(copy.finishedAt).toBeGreaterThan(crashedAt);
-  await using writers = scenario.startWriters();
-  await writers.everywhere();
-  await scenario.complete('stop', '--yes');
-  await writers.onTarget(2);
-  await scenario.prove(await writers.stop());
-});
+    const run = await scenario.follow(id);
+    const copy = stepsOf(run).find(({ key, database }) => key === step && database === 'testdb')!;
+    expect(copy.attemptTimes[0]!.startedAt).toBeLessThan(crashedAt);
+    expect(copy.finishedAt).toBeGreaterThan(crashedAt);
+    await using writers = scenario.startWriters();
+    await writers.everywhere();
+    await scenario.complete('stop', '--yes');
+    await writers.onTarget(2);
+    await scenario.prove(await writers.stop());
+  },
+);
