@@ -26,6 +26,7 @@ const STEERING: Commands = {
   resume: async () => (await import('./commands/resume.ts')).resume(),
   runs: async () => (await import('./commands/runs.ts')).runs(),
   logs: async () => (await import('./commands/logs.ts')).logs(),
+  report: async () => (await import('./commands/report.ts')).report(),
   board: async () => (await import('./commands/board.ts')).board(),
   worker: async () => (await import('./commands/worker.ts')).worker(),
 };

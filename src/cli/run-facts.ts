@@ -103,14 +103,25 @@ const NOT_ASKED = z.object({ proven: z.literal('not-asked') });
 export const checkedPointsOf = (view: RunView): CheckedPoint[] =>
   stepsOf(view)
     .filter((step) => step.state === 'completed' && !NOT_ASKED.safeParse(step.output).success)
-    .flatMap((step) => {
-      const observed = Observed.safeParse(step.output);
-      const points: readonly Point[] = observed.success ? observed.data.points : [pointOf(step)];
-      return points.map((point) => {
-        const findings = step.findings.filter((finding) => !observed.success || finding.point === point.id);
-        return { point, findings, state: stateOf(findings) };
-      });
-    });
+    .flatMap((step) => pointsOf(step) ?? [checked(pointOf(step), step.findings)]);
+
+/** The same of a run that does more than check: points that its steps tell. */
+export const observedPointsOf = (view: RunView): CheckedPoint[] =>
+  stepsOf(view).flatMap((step) => pointsOf(step) ?? []);
+
+const pointsOf = (step: StepView): CheckedPoint[] | undefined =>
+  Observed.safeParse(step.output).data?.points.map((point) =>
+    checked(
+      point,
+      step.findings.filter((finding) => finding.point === point.id),
+    ),
+  );
+
+const checked = (point: Point, findings: readonly Finding[]): CheckedPoint => ({
+  point,
+  findings,
+  state: stateOf(findings),
+});
 
 const pointOf = ({ key, title, database, findings }: StepView): Point => ({
   id: key,
@@ -145,6 +156,9 @@ export function outagesOf(view: RunView): Outage[] {
   });
   return outages.toSorted((one, other) => other.milliseconds - one.milliseconds);
 }
+
+/** Milliseconds; of at least one outage, sorted. */
+export const median = (outages: readonly Outage[]): number => outages[Math.floor(outages.length / 2)]!.milliseconds;
 
 /** Milliseconds until it is done at the pace so far; undefined as long as that would be a guess. */
 export function etaOf(done: number, total: number, elapsedMs: number): number | undefined {

@@ -1,5 +1,8 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Report } from '../../src/cli/report/report.ts';
 import type { RunLine, RunView } from '../../src/queue/types.ts';
 import { onServer } from '../helpers/pair.ts';
 import { builtProgram, Program } from '../helpers/program.ts';
@@ -20,7 +23,7 @@ beforeAll(async () => {
   await onServer(
     source,
     'zoo',
-    'create table animal (id int primary key, name text); insert into animal select n, $$x$$ from generate_series(1, 100) n',
+    'create table animal (id int primary key, name text); insert into animal select n, $$x$$ from generate_series(1, 100) n; create sequence tickets; select nextval($$tickets$$)',
   );
   await onServer(source, 'My "odd" DB', 'create table "Order Items" ("select" int primary key)');
 });
@@ -29,20 +32,21 @@ afterAll(async () => {
   await Promise.all([source, target, redis].map((server) => server?.stop()));
 });
 
+const at = (cluster: Cluster, part: Readonly<Record<string, string | number>> = {}) =>
+  Object.entries({
+    host: cluster.host,
+    port: cluster.port,
+    user: cluster.user,
+    password: cluster.password,
+    sslmode: 'disable',
+    ...part,
+  })
+    .map(([key, value]) => `${key}='${String(value).replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`)
+    .join(' ');
+
 const runs = async () => (await program.json<{ runs: readonly RunLine[] }>('runs')).document.runs;
 
 describe('wrong input: one clear message with the remedy, an exit code of its own, and nothing is started', () => {
-  const at = (cluster: Cluster, part: Readonly<Record<string, string | number>> = {}) =>
-    Object.entries({
-      host: cluster.host,
-      port: cluster.port,
-      user: cluster.user,
-      password: cluster.password,
-      sslmode: 'disable',
-      ...part,
-    })
-      .map(([key, value]) => `${key}='${String(value).replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`)
-      .join(' ');
   test.each<[string, () => readonly string[], number, RegExp]>([
     ['an unreachable host', () => ['--source', at(source, { port: 1 })], 4, /source.*127\.0\.0\.1:1/s],
     [
@@ -206,6 +210,67 @@ describe('with a worker', () => {
     const twice = await program.run('approve');
     expect(twice).toMatchObject({ code: 2, stdout: '' });
     expect(twice.stderr).toContain('no run waits for approval');
+  });
+
+  test('report: the same facts as JSON, Markdown and HTML, and no secret', async () => {
+    const { document } = await program.json<{ ok: boolean; report: Report }>('report');
+    const { report } = document;
+    const me = expect.stringMatching(/^.+@.+$/);
+    expect(document.ok).toBe(true);
+    expect(report).toMatchObject({
+      run: { workflow: 'upgrade', state: 'completed', by: me },
+      approvals: [{ title: 'Switch over now?', state: 'approved', by: me, at: expect.any(Number) }],
+      engine: 'native',
+      servers: {
+        source: {
+          recorded: expect.stringContaining('PostgreSQL 15.'),
+          unreachable: null,
+          ledger: { fence: 2, opened: 2 },
+        },
+        target: { version: expect.stringMatching(/^18/), unreachable: null, ledger: { opened: 2 } },
+      },
+      outage: { databases: 2, medianMs: expect.any(Number) },
+    });
+    const zoo = report.databases.find(({ name }) => name === 'zoo')!;
+    expect(zoo).toMatchObject({
+      state: 'open',
+      cutover: { from: 'run', lsn: expect.stringMatching(/^[0-9A-F]+\/[0-9A-F]+$/) },
+      sequences: {
+        total: 1,
+        changed: 1,
+        listed: [
+          {
+            sequence: '"public"."tickets"',
+            before: { last: '1', called: false },
+            after: { last: '1', called: true },
+          },
+        ],
+      },
+      comparison: { method: 'checksum', rows: 100 },
+    });
+    expect(zoo.comparison!.listed).toContainEqual({
+      table: '"public"."animal"',
+      rows: 100,
+      sum: expect.stringMatching(/^-?\d+$/),
+    });
+    expect(zoo.steps.every(({ milliseconds, attempts }) => milliseconds !== null && attempts >= 1)).toBe(true);
+
+    const markdown = await program.run('report', report.run.id);
+    expect(markdown.stdout).toContain(`# pgconvoy report: ${report.run.id}\n`);
+    expect(markdown.stdout).toContain('## Database My "odd" DB\n');
+    const file = join(program.folder, 'report.html');
+    const written = await program.run('report', '--format', 'html', '--output', file);
+    expect(written).toMatchObject({ code: 0, stdout: '', stderr: `report on ${report.run.id}: ${file}` });
+    const html = readFileSync(file, 'utf8');
+    expect(html).toContain('<h2>Database My &quot;odd&quot; DB</h2>');
+    for (const text of [JSON.stringify(document), markdown.stdout, html])
+      for (const { password } of [source, target]) expect(text).not.toContain(password);
+
+    const nowhere = await program.run('report', '--output', join(program.folder, 'none', 'report.md'));
+    expect(nowhere).toMatchObject({ code: 2, stderr: expect.stringContaining('cannot be written') });
+    const away = await program.json<{ report: Report }>('report', '--target', at(target, { port: 1 }));
+    expect(away.document.report.servers.target).toMatchObject({ unreachable: expect.any(String), ledger: null });
+    expect(away.document.report.databases).toEqual(report.databases);
   });
 
   test('upgrade, again: every database is open, so nobody is asked and nothing is changed', async () => {

@@ -1,5 +1,5 @@
 import type { RunView } from '../../queue/types.ts';
-import { checkedPointsOf, findingsOf, outagesOf, problemsOf, stepsOf } from '../run-facts.ts';
+import { checkedPointsOf, findingsOf, median, outagesOf, problemsOf, stepsOf } from '../run-facts.ts';
 import { findingsSummary, renderFindings } from './findings.ts';
 import { renderPoints } from './points.ts';
 import { remedyLines, renderProblems } from './problems.ts';
@@ -72,8 +72,7 @@ function outages(view: RunView): string[] {
   const [longest] = all;
   if (!longest) return [];
   const of = `longest ${duration(longest.milliseconds)} (${visible(longest.database)})`;
-  const median = all[Math.floor(all.length / 2)]!.milliseconds;
-  return [`  write outage: ${of}${all.length > 1 ? `, median ${duration(median)}` : ''}`];
+  return [`  write outage: ${of}${all.length > 1 ? `, median ${duration(median(all))}` : ''}`];
 }
 
 /** Steps that blocking findings stopped show only the first of them: here are all. */

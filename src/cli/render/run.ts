@@ -4,7 +4,7 @@ import { findingsSummary } from './findings.ts';
 import { renderStage, stageLines } from './lanes.ts';
 import { remedyLines, renderProblems } from './problems.ts';
 import type { Style } from './style.ts';
-import { clip, columns, duration, integer, plural, visibleLines } from './text.ts';
+import { clip, columns, duration, integer, moment, plural, visible, visibleLines } from './text.ts';
 
 interface RunRendering {
   readonly style: Style;
@@ -58,6 +58,9 @@ function header(
   if (stage && view.state !== 'completed') {
     const title = stage.kind === 'gate' ? `Approval: ${stage.title}` : stage.title;
     lines.push(clip(`stage ${stage.index + 1} of ${view.stages.length}: ${title}`, width));
+  }
+  for (const { title, approval } of view.stages) {
+    if (approval) lines.push(style.dim(`approved by ${visible(approval.by)}, ${moment(approval.at)}: ${title}`));
   }
   if (view.error)
     lines.push(style.red(`✗ ${visibleLines(view.error.message)}`), ...remedyLines(view.error.hint, '  ', style));

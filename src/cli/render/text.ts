@@ -137,6 +137,9 @@ export function duration(milliseconds: number): string {
   return `${Math.floor(hours / 24)}d ${hours % 24}h`;
 }
 
+/** `2026-11-23 04:25:49 UTC`, of milliseconds since 1970. */
+export const moment = (at: number): string => `${new Date(at).toISOString().slice(0, 19).replace('T', ' ')} UTC`;
+
 /** `███████░░░░░`; with nothing to do it is full. */
 export function bar(done: number, total: number, width: number): string {
   const share = total <= 0 ? 1 : Math.min(1, Math.max(0, done / total));

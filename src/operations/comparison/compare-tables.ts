@@ -62,7 +62,7 @@ export const compareTables = defineOperation({
     return holds({
       method: settings.comparison,
       checksum,
-      tables: tables.length,
+      tables: comparable.length,
       rows: [...sums.values()].reduce((total, { rows }) => total + rows, 0),
       listed: listed(comparable, run).map((table) => {
         const { rows, sum } = sums.get(table)!;

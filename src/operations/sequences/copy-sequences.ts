@@ -44,15 +44,15 @@ export const copySequences = defineOperation({
     const accepted = isAccepted({ code: 'schema-drift', database: source.name }, settings.accept);
     const [wanted, present] = await Promise.all([valuesOf(source), valuesOf(target)]);
     const there = new Map(present.map((value) => [tableKey(value), value]));
-    const missing = wanted
+    const expected = wanted.filter((value) => !accepted || there.has(tableKey(value)));
+    const missing = expected
       .map((value): Missing => {
         const { schema, name } = value;
         return { schema, name, source: value, target: there.get(tableKey(value)) };
       })
-      .filter((each) => each.target !== undefined || !accepted)
       .filter((each) => each.target?.last !== each.source.last || each.target.called !== each.source.called);
     if (missing.length > 0 && !(await openedDatabase(context))) return lacks(missing);
-    return holds({ sequences: wanted.length });
+    return holds({ sequences: expected.length });
   },
 
   async apply({ target, log }, missing) {

@@ -198,6 +198,17 @@ describe('a run on one screen', () => {
     expect(renderRun(view, at80)).toMatchSnapshot();
   });
 
+  test('who approved, and when', () => {
+    const approval = { by: 'bob@ops2', at: NOW - 60_000 };
+    const view = run({
+      stages: [
+        stage(0, { kind: 'gate', title: 'Switch over now?', state: 'completed', approval }),
+        stage(1, { title: 'Every database is open', steps: lane('animals', { 'fence-source': 'active' }) }),
+      ],
+    });
+    expect(renderRun(view, at80)).toContain('\napproved by bob@ops2, 2026-11-23 04:29:00 UTC: Switch over now?\n');
+  });
+
   test('the same cause in many databases is one problem', () => {
     const view = run({
       stages: [

@@ -1,0 +1,87 @@
+import * as z from 'zod';
+import type { SelectedDatabase } from '../../engine/plan.ts';
+import type { StepView } from '../../queue/types.ts';
+import type { Ledgers } from '../../runtime/read-ledgers.ts';
+import type { ReportedComparison, ReportedCutover, ReportedDatabase, ReportedSequences } from './report.ts';
+
+/** What the steps of one database have observed. Another version may have written them: what does not fit is left out. */
+export function observedOf(
+  { name }: SelectedDatabase,
+  steps: readonly StepView[],
+  opened: Ledgers['opened'],
+): Pick<ReportedDatabase, 'state' | 'objects' | 'cutover' | 'sequences' | 'comparison'> {
+  const cutover = cutoverOf(steps, opened.get(name));
+  return {
+    state: stateOf(steps, cutover),
+    objects: {
+      schema: countOf(steps, 'copy-schema', 'objects'),
+      indexes: countOf(steps, 'build-indexes', 'objects'),
+      tables: countOf(steps, 'copy-tables', 'tables'),
+      triggers: countOf(steps, 'create-deferred-triggers', 'triggers'),
+      materializedViews: countOf(steps, 'refresh-materialized-views', 'views'),
+    },
+    cutover,
+    sequences: sequencesOf(steps),
+    comparison: outputOf(steps, 'compare-tables', Comparison) ?? null,
+  };
+}
+
+function stateOf(steps: readonly StepView[], cutover: ReportedCutover | null): ReportedDatabase['state'] {
+  const is = (state: StepView['state']) => steps.some((step) => step.state === state);
+  if (is('failed')) return 'failed';
+  if (is('cancelled')) return 'cancelled';
+  if (!steps.every((step) => step.state === 'completed')) return 'unfinished';
+  return cutover?.openedAt ? 'open' : 'done';
+}
+
+/** The step of that operation that was done last; not one that takes it back. */
+const lastOf = (steps: readonly StepView[], operation: string): StepView | undefined =>
+  steps.findLast((step) => step.operation === operation && step.state === 'completed' && !step.key.startsWith('undo-'));
+
+function outputOf<T extends z.ZodType>(
+  steps: readonly StepView[],
+  operation: string,
+  shape: T,
+): z.output<T> | undefined {
+  return shape.safeParse(lastOf(steps, operation)?.output).data;
+}
+
+const countOf = (steps: readonly StepView[], operation: string, key: string): number | null =>
+  outputOf(steps, operation, z.object({ [key]: z.number() }))?.[key] ?? null;
+
+const Fence = z.object({ lsn: z.string(), fencedAt: z.string(), superusers: z.array(z.string()) });
+const Opening = z.object({ lsn: z.string(), fencedAt: z.string(), openedAt: z.string(), outageMs: z.number() });
+
+function cutoverOf(steps: readonly StepView[], noted: z.output<typeof Opening> | undefined): ReportedCutover | null {
+  const fence = outputOf(steps, 'fence-source', Fence);
+  const superusers = fence?.superusers ?? [];
+  const opening = outputOf(steps, 'open-target', Opening);
+  if (opening) {
+    // A step that was killed after it had opened the database finds it open, behind the fence that this run has raised.
+    const isOurs = ['open-target', 'fence-source'].some((operation) => lastOf(steps, operation)?.changed === true);
+    return { ...opening, from: isOurs ? 'run' : 'earlier', superusers };
+  }
+  if (noted) return { ...noted, from: 'ledger', superusers };
+  return fence ? { ...fence, from: 'run', openedAt: null, outageMs: null } : null;
+}
+
+const Position = z.object({ last: z.string(), called: z.boolean() });
+const Sequences = z.object({
+  sequences: z.number(),
+  listed: z.array(z.object({ sequence: z.string(), before: Position.nullable(), after: Position })),
+});
+
+function sequencesOf(steps: readonly StepView[]): ReportedSequences | null {
+  const total = countOf(steps, 'copy-sequences', 'sequences');
+  if (total === null) return null;
+  const changes = Sequences.safeParse(lastOf(steps, 'copy-sequences')?.changes).data;
+  return { total, changed: changes?.sequences ?? 0, listed: changes?.listed ?? [] };
+}
+
+const Comparison: z.ZodType<ReportedComparison> = z.object({
+  method: z.enum(['checksum', 'count', 'none']),
+  checksum: z.enum(['hash', 'md5', 'none']),
+  tables: z.number(),
+  rows: z.number(),
+  listed: z.array(z.object({ table: z.string(), rows: z.number(), sum: z.string().nullable() })),
+});
