@@ -7,7 +7,7 @@ import type { Clusters } from './context.ts';
 import { engineOf } from './engine.ts';
 
 /** One server as it is now, and how many notes of which kind its ledger holds. */
-export interface LedgerReading {
+interface LedgerReading {
   readonly address: string;
   readonly user: string;
   /** Undefined where it cannot be asked. */

@@ -58,7 +58,7 @@ export interface ReportedServer {
   readonly ledger: Readonly<Record<string, number>> | null;
 }
 
-export interface ReportedOutage {
+interface ReportedOutage {
   readonly databases: number;
   readonly medianMs: number;
   readonly worst: { readonly database: string; readonly milliseconds: number };
@@ -102,7 +102,7 @@ export interface ReportedDatabase {
 }
 
 /** Counted by the steps of this run; null where it had no such step, or has not come so far. */
-export interface ReportedObjects {
+interface ReportedObjects {
   readonly schema: number | null;
   readonly indexes: number | null;
   readonly tables: number | null;
