@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { PgconvoyError } from '../../errors.ts';
 import { defineOperation, holds, lacks } from '../../engine/operation.ts';
 import type { OperationContext } from '../../engine/operation.ts';
 import { sql } from '../../postgres/sql.ts';
@@ -45,7 +46,15 @@ export const copySnapshot = defineOperation({
     if (await engine.dropSubscription(pair))
       log.warn('a subscription without a slot is dropped: the database is copied anew');
     await targetLedger.forget(copiedKey(source.name));
-    const tables = (await engine.publishedTables(pair)) ?? [];
+    const tables = await engine.publishedTables(pair);
+    if (!tables) {
+      throw new PgconvoyError(
+        `source, database "${source.name}": its tables are not published, so there is nothing to copy`,
+        {
+          hint: 'Run `pgconvoy setup` first: it makes the publication, and the tables on the target.',
+        },
+      );
+    }
     await emptyTables(context, tables);
     const wanted = await tablesToCopy(context, tables);
     await using snapshot = await sayingWhoIsWaitedFor(

@@ -8,7 +8,7 @@ const Copied = z.object({ lsn: z.string() });
 export const copiedKey = (database: string) => ({ kind: 'copied', database });
 
 /** Where the slot begins from whose snapshot this database was copied, or undefined. */
-export async function copiedLsn({
+async function copiedLsn({
   source,
   targetLedger,
 }: Pick<OperationContext, 'source' | 'targetLedger'>): Promise<string | undefined> {

@@ -185,6 +185,21 @@ describe('from 15 to 18', () => {
     expect(await pair.query('target', database, 'select id from t order by id')).toEqual([{ id: 1 }, { id: 2 }]);
   });
 
+  test('a database that was never set up gets no slot', async () => {
+    const database = await pair.database('bare', 'create table t (id int primary key)');
+    await expect(runOperation(copySnapshot, pair.context(database))).rejects.toMatchObject({
+      message: expect.stringContaining('its tables are not published'),
+      hint: expect.stringContaining('pgconvoy setup'),
+    });
+    expect(
+      await pair.query(
+        'source',
+        'postgres',
+        `select slot_name from pg_replication_slots where database = '${database}'`,
+      ),
+    ).toEqual([]);
+  });
+
   test('a database above the limit is left to its subscription', async () => {
     await using large = await TestPair.open({ settings: { replication: { snapshotCopyUpTo: '0MB' } } });
     const database = await schemaOnBothSides(large, 'large', 'create table t (id int primary key)');
