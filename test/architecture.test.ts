@@ -41,6 +41,7 @@ const ALLOWED: Readonly<Record<string, { readonly values: readonly string[]; rea
   workers: {
     values: [
       'workflows',
+      'src/board',
       'src/config',
       'src/engine',
       'src/errors',

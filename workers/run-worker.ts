@@ -8,6 +8,7 @@ import type { Workers } from '../src/queue/workers.ts';
 import { closeClusters, openClusters } from '../src/runtime/clusters.ts';
 import { createExecutor } from '../src/runtime/execute.ts';
 import { workflows } from '../workflows/index.ts';
+import { boardBeside } from './board-beside.ts';
 
 export interface WorkerRequest {
   readonly loaded: LoadedConfig;
@@ -15,7 +16,7 @@ export interface WorkerRequest {
   /** Aborted to stop gracefully: what runs is handed over. */
   readonly signal: AbortSignal;
   /** When to stop by itself, and how; nothing: at the signal. */
-  readonly stay?: (workers: Workers, signal: AbortSignal) => Promise<void>;
+  readonly stay?: (workers: Workers, signal: AbortSignal, board: string | undefined) => Promise<void>;
 }
 
 /**
@@ -36,8 +37,10 @@ export async function runWorker({ loaded, log, signal, stay }: WorkerRequest): P
       waitDeadlineMs: settings.deadlines.lock,
       log,
     });
-    if (stay) await stay(workers, signal);
-    else if (!signal.aborted) await once(signal, 'abort');
+    if (stay) {
+      await using board = await boardBeside({ config, queues, clusters, log });
+      await stay(workers, signal, board?.url);
+    } else if (!signal.aborted) await once(signal, 'abort');
     await workers.stop();
   } finally {
     await Promise.allSettled([executor.close(), closeClusters(clusters), queues.close()]);

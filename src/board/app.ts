@@ -4,7 +4,7 @@ import express from 'express';
 import type { ErrorRequestHandler, Express, RequestHandler, Router } from 'express';
 import type { Logger } from '../log.ts';
 import { answers } from '../queue/connection.ts';
-import type { Steering } from '../queue/control.ts';
+import type { Retrying } from '../queue/control.ts';
 import { QUEUES } from '../queue/queues.ts';
 import type { Queues } from '../queue/queues.ts';
 import { authentication } from './authentication.ts';
@@ -21,7 +21,7 @@ export interface BoardRequest {
   readonly config: BoardConfig;
   readonly queues: Queues;
   /** For the retry of a job, as for the command. */
-  readonly steering: Steering;
+  readonly steering: Retrying;
   readonly readClusters: ReadClusters;
   readonly log: Logger;
 }
@@ -52,7 +52,7 @@ export function boardApp({ config, queues, steering, readClusters, log }: BoardR
   return app;
 }
 
-function bullBoard({ basePath }: BoardConfig, queues: Queues, steering: Steering): Router {
+function bullBoard({ basePath }: BoardConfig, queues: Queues, steering: Retrying): Router {
   const adapter = new ExpressAdapter();
   adapter.setBasePath(basePath === '/' ? '' : basePath);
   createBullBoard({

@@ -1,27 +1,25 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
+import type { RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { isIPv6 } from 'node:net';
-import { ConfigError } from '../errors.ts';
-import { boardApp } from './app.ts';
+import { ConfigError, errorText } from '../errors.ts';
 import type { BoardRequest } from './app.ts';
 import { requireProtection } from './authentication.ts';
 
-export interface Board {
+export interface Board extends AsyncDisposable {
   /** For a browser on this machine, or for the proxy. */
   readonly url: string;
-  /** Ends what is being answered, too. */
-  close(): Promise<void>;
 }
 
 /**
- * Serves the board until it is closed. The queues stay open: who opened them closes them.
+ * Serves the board until it is closed; what it needs for that is loaded when somebody comes for the first time. The queues stay open: who opened them closes them.
  * @throws ConfigError when it may not, or cannot, listen where the configuration says
  */
 export async function startBoard(request: BoardRequest): Promise<Board> {
   const { config } = request;
   requireProtection(config);
-  const server = createServer(boardApp(request));
+  const server = createServer(whenAsked(request));
   try {
     await once(server.listen(config.port, config.host), 'listening');
   } catch (error) {
@@ -31,12 +29,25 @@ export async function startBoard(request: BoardRequest): Promise<Board> {
   const host = isIPv6(config.host) ? `[${config.host}]` : config.host;
   return {
     url: `http://${host}:${port}${config.basePath}`,
-    async close() {
+    async [Symbol.asyncDispose]() {
       const closed = once(server, 'close');
       server.close();
       server.closeAllConnections();
       await closed;
     },
+  };
+}
+
+function whenAsked(request: BoardRequest): RequestListener {
+  let app: Promise<RequestListener> | undefined;
+  return async (message, response) => {
+    try {
+      app ??= import('./app.ts').then(({ boardApp }) => boardApp(request));
+      (await app)(message, response);
+    } catch (error) {
+      request.log.error({ error: errorText(error) }, 'the board cannot be loaded');
+      response.writeHead(500).end();
+    }
   };
 }
 

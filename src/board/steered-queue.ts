@@ -1,7 +1,7 @@
 import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
 import { errorText, PgconvoyError } from '../errors.ts';
 import { retryJob } from '../queue/control.ts';
-import type { Steering } from '../queue/control.ts';
+import type { Retrying } from '../queue/control.ts';
 import type { QueueName, Queues } from '../queue/queues.ts';
 
 const DESCRIPTIONS: Readonly<Record<QueueName, string>> = {
@@ -18,9 +18,9 @@ const optionsOf = (name: QueueName) => ({ description: DESCRIPTIONS[name], allow
 /** A queue as Bull Board sees it, but a retry is that of `pgconvoy retry`: a whole series of attempts, and never of a cancelled run. */
 export class SteeredQueue extends BullMQAdapter {
   readonly #queues: Queues;
-  readonly #steering: Steering;
+  readonly #steering: Retrying;
 
-  constructor(name: QueueName, queues: Queues, steering: Steering) {
+  constructor(name: QueueName, queues: Queues, steering: Retrying) {
     super(queues[name], optionsOf(name));
     this.#queues = queues;
     this.#steering = steering;

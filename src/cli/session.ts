@@ -43,6 +43,11 @@ export class Session implements AsyncDisposable {
     return { workflows: Object.values(workflows), by: whoAmI(), version, budgets: this.loaded.config.budgets };
   }
 
+  /** Where the worker of this machine serves the board. */
+  get board(): string | undefined {
+    return this.#embedded?.board;
+  }
+
   get servers(): Servers {
     this.#servers ??= new Servers(this.loaded, this.terminal);
     return this.#servers;
@@ -78,8 +83,10 @@ export async function openSession(
   const loaded = await configOf({ terminal, globals });
   require?.(loaded);
   const embedded = namesQueue(loaded) ? undefined : await ensureEmbedded(loaded, { worker: works, env: process.env });
-  if (embedded && works)
-    terminal.note(`private queue and worker of this machine: state and logs in ${embedded.folder}`);
+  if (embedded && works) {
+    const board = embedded.board === undefined ? '' : `, board at ${embedded.board}`;
+    terminal.note(`private queue and worker of this machine: state and logs in ${embedded.folder}${board}`);
+  }
   try {
     const queues = await openQueues(embedded?.queue ?? loaded.config.queue, stays ? 'worker' : 'command');
     return new Session(terminal, loaded, queues, embedded);

@@ -169,6 +169,8 @@ export const Config = z.strictObject({
   accept: z.array(z.string()).default([]),
   board: z
     .strictObject({
+      /** Whether the worker that commands start by themselves serves it too. */
+      enabled: z.boolean().default(true),
       /** Beyond loopback only with a password or a token. */
       host: z.string().min(1, 'a name or an address').default('127.0.0.1'),
       /** 0: any that is free. */

@@ -25,6 +25,9 @@ export interface Steering {
   readonly budgets: Config['budgets'];
 }
 
+/** What trying again needs of it. */
+export type Retrying = Pick<Steering, 'workflows' | 'budgets'>;
+
 export interface CancelResult {
   /** Who had cancelled it before; undefined when it was us. */
   readonly already?: string;
@@ -171,7 +174,7 @@ const changedAnything = (undo: JobFields): boolean =>
 export async function retrySteps(
   queues: Queues,
   id: string,
-  steering: Steering,
+  steering: Retrying,
   filter: StepFilter = {},
 ): Promise<RetryResult> {
   return reach(queues, async () => {
@@ -197,7 +200,7 @@ export async function retrySteps(
  * Tries one failed job again, by its id: a step, or the run itself. Whatever else `retrySteps` sees to is seen to.
  * @throws PgconvoyError when it has not failed, or its run is cancelled, ended or unknown.
  */
-export async function retryJob(queues: Queues, id: string, steering: Steering): Promise<RetryResult> {
+export async function retryJob(queues: Queues, id: string, steering: Retrying): Promise<RetryResult> {
   const run = id.includes('.') ? runOf(id) : id;
   const result = await retrySteps(queues, run, steering, { id });
   if (result.retried.length > 0 || result.run) return result;
@@ -241,7 +244,7 @@ function requireMatch(run: RunView, filter: StepFilter): void {
   });
 }
 
-async function tryAgain(queues: Queues, id: string, steering: Steering, filter: StepFilter): Promise<RetryResult> {
+async function tryAgain(queues: Queues, id: string, steering: Retrying, filter: StepFilter): Promise<RetryResult> {
   const job = await runJob(queues, id);
   const restored = await putBack(queues, id, steering);
   const places = placesOf(id, job.data).filter((place) => place.stage <= (progressOf(job).added ?? -1) + 1);
@@ -270,7 +273,7 @@ async function tryAgain(queues: Queues, id: string, steering: Steering, filter: 
 }
 
 /** Adds the lanes that lack a step again: ids are the same, so only what is missing comes back. */
-async function putBack(queues: Queues, id: string, steering: Steering): Promise<readonly StepName[]> {
+async function putBack(queues: Queues, id: string, steering: Retrying): Promise<readonly StepName[]> {
   const job = await runJob(queues, id);
   const added = progressOf(job).added ?? -1;
   const places = placesOf(id, job.data).filter((place) => place.stage <= added);

@@ -39,7 +39,7 @@ export async function openSite(options: SiteOptions = {}): Promise<Site> {
   const board = await startBoard({
     config,
     queues: world.queues,
-    steering: { workflows: [], by: 'somebody@here', version: '0.0.1', budgets: BUDGETS },
+    steering: { workflows: [], budgets: BUDGETS },
     readClusters: options.readClusters ?? NOBODY_THERE,
     log: createLogger('debug', { write: (line: string) => void world.logged.push(line) }),
   });
@@ -61,7 +61,7 @@ export async function openSite(options: SiteOptions = {}): Promise<Site> {
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       }),
     async [Symbol.asyncDispose]() {
-      await board.close();
+      await board[Symbol.asyncDispose]();
       await world[Symbol.asyncDispose]();
     },
   };

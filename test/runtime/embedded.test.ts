@@ -8,6 +8,9 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { ensureRedis } from '../../scripts/kit/kit.ts';
@@ -47,10 +50,10 @@ describe('the queue and worker of one machine', () => {
     rmSync(state, { recursive: true, force: true });
   });
 
-  const load = (change: { state?: string; logLevel?: string } = {}): LoadedConfig => {
+  const load = (change: { state?: string; logLevel?: string; board?: string } = {}): LoadedConfig => {
     writeFileSync(
       join(state, 'pgconvoy.yaml'),
-      `logLevel: ${change.logLevel ?? 'info'}\n${change.state ? `state: ${change.state}\n` : ''}`,
+      `logLevel: ${change.logLevel ?? 'info'}\n${change.state ? `state: ${change.state}\n` : ''}${change.board ? `board: ${change.board}\n` : ''}`,
     );
     return loadConfig({ env, cwd: state, flags: { source: SOURCE, target: 'postgres://127.0.0.1:2' } });
   };
@@ -79,6 +82,30 @@ describe('the queue and worker of one machine', () => {
       redis.disconnect();
     }
   };
+
+  test('the worker serves the board on loopback and says where, at another port where its own is taken; or not at all', async () => {
+    const silent = await ensure(load({ board: '{ enabled: false }' }), true);
+    expect(silent.board).toBeUndefined();
+    const taken = createServer().listen(0, '127.0.0.1');
+    await once(taken, 'listening');
+    const { port } = taken.address() as AddressInfo;
+    const embedded = await ensure(load({ board: `{ port: ${port}, basePath: /b }` }), true);
+    try {
+      expect(embedded.board).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/b$/);
+      expect(embedded.board).not.toContain(`:${port}/`);
+      expect((await ensure(load({ board: `{ port: ${port}, basePath: /b }` }), false)).board).toBe(embedded.board);
+      expect(await (await fetch(`${embedded.board}/readyz`)).json()).toEqual({ ok: true, queue: 'reachable' });
+      expect(await (await fetch(`${embedded.board}/metrics`)).text()).not.toMatch(/never|argv/);
+    } finally {
+      taken.close();
+    }
+    process.kill(pidOf('worker'), 'SIGTERM');
+    await eventually(async () => {
+      if (runs(pidOf('worker'))) throw new Error('it has not ended yet');
+    });
+    await expect(fetch(`${embedded.board}/readyz`)).rejects.toThrow('fetch failed');
+    await Promise.all([silent.close(), embedded.close()]);
+  });
 
   test('is used where the configuration names no queue', () => {
     expect(namesQueue(load())).toBe(false);

@@ -2,12 +2,14 @@ import { once } from 'node:events';
 import type { Command } from 'commander';
 import { requireProtection } from '../../board/authentication.ts';
 import { startBoard } from '../../board/board.ts';
+import type { Board } from '../../board/board.ts';
 import { ExitCode } from '../../errors.ts';
 import { createLogger } from '../../log.ts';
 import { readStatus } from '../../runtime/status/read-status.ts';
 import { action, command } from '../command.ts';
 import { catchLeaving } from '../leave.ts';
 import { openSession } from '../session.ts';
+import type { Session } from '../session.ts';
 
 export const board = (): Command =>
   command({
@@ -30,21 +32,22 @@ export const board = (): Command =>
         stays: true,
         require: ({ config: { board: wished } }) => requireProtection(wished),
       });
-      const { config } = session.loaded;
-      const started = await startBoard({
-        config: config.board,
-        queues: session.queues,
-        steering: session.steering,
-        readClusters: (signal) => readStatus(session.servers.clusters, signal),
-        log: createLogger(config.logLevel, terminal.stderr),
-      });
-      try {
-        terminal.print(`board: ${started.url}`);
-        terminal.document({ ok: true, board: started.url });
-        if (!leaving.signal.aborted) await once(leaving.signal, 'abort');
-      } finally {
-        await started.close();
-      }
+      // The worker of this machine may have one; it stays as long as this command is there.
+      await using own = session.board === undefined ? await ownBoard(session) : undefined;
+      const url = own?.url ?? session.board!;
+      terminal.print(`board: ${url}`);
+      terminal.document({ ok: true, board: url });
+      if (!leaving.signal.aborted) await once(leaving.signal, 'abort');
       return ExitCode.ok;
     }),
   );
+
+function ownBoard({ loaded: { config }, queues, steering, servers, terminal }: Session): Promise<Board> {
+  return startBoard({
+    config: config.board,
+    queues,
+    steering,
+    readClusters: (signal) => readStatus(servers.clusters, signal),
+    log: createLogger(config.logLevel, terminal.stderr),
+  });
+}

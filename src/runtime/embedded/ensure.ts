@@ -42,6 +42,8 @@ export interface Embedded {
   readonly queue: QueueConfig;
   /** State and logs. */
   readonly folder: string;
+  /** Where the worker serves the board; undefined where there is no worker, or none that does. */
+  readonly board: string | undefined;
   /** This process needs it no longer; where no worker is there to do it later, it is all stopped. */
   close(): Promise<void>;
 }
@@ -76,6 +78,7 @@ export async function ensureEmbedded(loaded: LoadedConfig, options: EmbeddedOpti
   return {
     queue,
     folder: place.folder,
+    board: boardOf(place),
     async close() {
       rmSync(user, { force: true });
       await underLock(place, async () => {
@@ -89,7 +92,7 @@ export const underLock = <T>(place: Place, body: () => Promise<T>, patienceMs = 
   withFileLock(join(place.folder, 'lock'), patienceMs, body);
 
 export const workerFile = (place: Place): string => join(place.folder, 'worker.pid');
-/** The worker writes it when it listens. */
+/** The worker writes it when it listens, and notes where its board is. */
 export const readyFile = (place: Place): string => join(place.folder, 'worker.ready');
 const workerLog = (place: Place): string => join(place.folder, 'worker.log');
 
@@ -97,6 +100,11 @@ const isWorkerRunning = (place: Place): boolean => {
   const identity = readIdentity(workerFile(place));
   return identity !== undefined && isRunning(identity);
 };
+
+function boardOf(place: Place): string | undefined {
+  const ready = readIdentity(readyFile(place));
+  return ready && ready.note !== '' && isRunning(ready) ? ready.note : undefined;
+}
 
 /** Commands that use this place now. What a killed one has left is cleared away. */
 export function usersOf(place: Place): string[] {

@@ -20,9 +20,9 @@ export interface EmbeddedWorker {
   readonly loaded: LoadedConfig;
   /**
    * Works until there was nothing to do and nobody there for a while, or until the signal; then stops the workers, and the
-   * redis-server with them unless somebody has come meanwhile.
+   * redis-server with them unless somebody has come meanwhile. `board`: where this worker serves it.
    */
-  stay(workers: Pick<Workers, 'idle' | 'stop'>, signal: AbortSignal): Promise<void>;
+  stay(workers: Pick<Workers, 'idle' | 'stop'>, signal: AbortSignal, board?: string): Promise<void>;
 }
 
 /** Whether this process is such a worker, and of which configuration: a variable tells it. */
@@ -34,8 +34,8 @@ export function embeddedWorker(env: Environment): EmbeddedWorker | undefined {
   const place = placeOf(own, env);
   return {
     loaded: { ...own, config: { ...own.config, queue: queueAt(place, own) } },
-    async stay(workers, signal) {
-      writeIdentity(readyFile(place), process.pid);
+    async stay(workers, signal, board) {
+      writeIdentity(readyFile(place), process.pid, board);
       while (!signal.aborted) {
         await untilIdle(place, note.idleMs, workers, signal);
         if (!signal.aborted && (await underLock(place, () => leave(place, workers)))) return;
