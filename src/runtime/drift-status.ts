@@ -12,17 +12,25 @@ import { engineOf } from './engine.ts';
 /** Databases looked at side by side. */
 const AT_ONCE = 8;
 
+export interface DriftStatus {
+  readonly drift: readonly Finding[];
+  /** Databases for which there was no time. */
+  readonly driftUnread: number;
+}
+
 /**
- * What source and target no longer have alike, in every database whose schema was copied and that is not open on the target. Of a database
- * in which nothing was done it costs two short queries. Never throws for a server that is away.
+ * What source and target no longer have alike, in every database whose schema was copied and that is not open on the target. A database
+ * costs a session on each side: after `budgetMs` no further one is begun. Never throws for a server that is away.
  */
-export async function driftStatus(clusters: Clusters, signal: AbortSignal): Promise<readonly Finding[]> {
+export async function driftStatus(clusters: Clusters, signal: AbortSignal, budgetMs: number): Promise<DriftStatus> {
+  const deadline = Date.now() + budgetMs;
   try {
     const queue = await copiedDatabases(clusters, signal);
     const engine = await engineOf(clusters, signal);
     const found: Finding[] = [];
     const drain = async () => {
-      for (let database = queue.shift(); database !== undefined; database = queue.shift()) {
+      while (queue.length > 0 && Date.now() < deadline) {
+        const database = queue.shift();
         const { context, close } = openContext(clusters, {
           applicationName: 'pgconvoy/status',
           engine,
@@ -41,9 +49,9 @@ export async function driftStatus(clusters: Clusters, signal: AbortSignal): Prom
     };
     await Promise.all(Array.from({ length: AT_ONCE }, drain));
     const sorted = found.toSorted((one, other) => (one.database ?? '').localeCompare(other.database ?? ''));
-    return acceptFindings(sorted, clusters.settings.accept);
+    return { drift: acceptFindings(sorted, clusters.settings.accept), driftUnread: queue.length };
   } catch {
-    return [];
+    return { drift: [], driftUnread: 0 };
   }
 }
 

@@ -38,20 +38,20 @@ test('tables change while rows stream; what was changed on one side alone holds 
   ]);
   const refused = await program.run('ddl', 'testdb', '--', `create role app password 'secret'`);
   expect([refused.code, refused.stderr.includes('secret')]).toEqual([2, false]);
-  expect((await program.json<Told>('status')).document.replication!.drift).toEqual([]);
+  expect((await program.json<Told>('status', '--drift')).document.replication!.drift).toEqual([]);
 
   // Without: named, in status and by the run that it holds up.
   await onServer(source, odd, 'create table "without us" (id int primary key); insert into "without us" values (1)');
   await onServer(source, odd, 'alter table "new table" add column note text not null default $$x$$');
   await onServer(source, 'library', 'create table nobody_misses (id serial primary key)');
-  const { document } = await program.json<Told>('status');
+  const { document } = await program.json<Told>('status', '--drift');
   expect(document.replication!.drift.map(({ database, message }) => [database, message])).toEqual([
     ['library', expect.stringMatching(/^sequence "public"."nobody_misses_id_seq" was made.*accepted/)],
     ['library', expect.stringMatching(/^table "public"."nobody_misses" was made on the source.*accepted/)],
     [odd, 'table "public"."new table": column "note" was added on the source (text not null default \'x\'::text)'],
     [odd, 'table "public"."without us" was made on the source, and the target lacks it'],
   ]);
-  expect((await program.run('status')).stdout).toContain('column "note" was added on the source');
+  expect((await program.run('status', '--drift')).stdout).toContain('column "note" was added on the source');
 
   const held = assertRun(await scenario.command('stop', '--yes'), 3, 'failed-steps');
   const states = stepsOf(held)

@@ -13,6 +13,7 @@ import { openSession } from '../session.ts';
 
 interface StatusOptions {
   readonly watch?: boolean;
+  readonly drift?: boolean;
 }
 
 export const status = (): Command =>
@@ -25,6 +26,7 @@ export const status = (): Command =>
       '"behind" is WAL of the source, of whichever database, that the target has not confirmed. "for" is at most the age of the oldest ' +
       'change among it: 0 when nothing is unconfirmed; else how late the last confirmation came, or how long ago the target was last ' +
       'heard of, whichever is longer; empty where the source does not know. ' +
+      'What was changed on one side alone is named, as far as a moment allows to look into the databases; --drift looks into all. ' +
       'Ends with the exit code of the run: 0 while it goes on or is done, and without a run.',
     examples: [
       ['pgconvoy status', 'the latest run'],
@@ -34,6 +36,7 @@ export const status = (): Command =>
   })
     .argument('[run]', 'id of the run')
     .option('-w, --watch', 'follow it')
+    .option('--drift', 'look for changes of the schema in every database, however long that takes')
     .action(
       action<StatusOptions>(async (invocation, named) => {
         const { terminal, options } = invocation;
@@ -41,7 +44,7 @@ export const status = (): Command =>
         if (options.watch) return await followRun(session, await pickLatest(session, named));
         const id = named ?? (await latestRun(session.queues))?.id;
         const view = id === undefined ? undefined : await readRun(session.queues, id);
-        const servers = await readClusterStatus(session, view);
+        const servers = await readClusterStatus(session, view, options.drift === true);
         const code = view ? exitCodeOf(view) : ExitCode.ok;
         const warnings = view?.state === 'running' ? await session.queueWarnings() : [];
         const { style, width } = terminal;

@@ -1,5 +1,6 @@
 import type { ClusterStatus, DatabaseStatus } from '../../runtime/status/types.ts';
 import type { Finding } from '../../engine/finding.ts';
+import type { DriftStatus } from '../../runtime/drift-status.ts';
 import { renderFindings } from './findings.ts';
 import type { Style } from './style.ts';
 import { bytes, clipMiddle, columns, duration, plural, visible, visibleLines, wrap } from './text.ts';
@@ -51,7 +52,7 @@ export function renderConfiguration({ configuration, unreachable }: ClusterStatu
  * source keep; problems first, with their reason.
  */
 export function renderDatabases(
-  { databases, unreachable, drift = [] }: ClusterStatus & { readonly drift?: readonly Finding[] },
+  { databases, unreachable, drift = [], driftUnread = 0 }: ClusterStatus & Partial<DriftStatus>,
   style: Style,
   width: number,
 ): string {
@@ -74,6 +75,10 @@ export function renderDatabases(
   }
   const hidden = sorted.length - shown.length;
   if (hidden > 0) lines.push(style.dim(`  and ${plural(hidden, 'more database')} without a problem (--json has all)`));
+  if (driftUnread > 0) {
+    const unread = plural(driftUnread, 'database');
+    lines.push(style.dim(`  not looked at for changes of the schema: ${unread} (status --drift looks at all)`));
+  }
   return [...lines, ...driftLines(drift, style, width)].join('\n');
 }
 

@@ -123,3 +123,11 @@ test('the servers, the engine, the role; a side that is away is named first', ()
 test('no database takes part', () => {
   expect(renderDatabases(statusOf([]), plain, 80)).toBe('No database takes part.');
 });
+
+test('databases that there was no time to look into for drift are counted', () => {
+  const one: DatabaseStatus = { database: 'animals', state: 'replicating', setup: STREAMS };
+  expect(renderDatabases({ ...statusOf([one]), driftUnread: 63 }, plain, 80)).toContain(
+    'not looked at for changes of the schema: 63 databases (status --drift looks at all)',
+  );
+  expect(renderDatabases({ ...statusOf([one]), driftUnread: 0 }, plain, 80)).not.toContain('not looked at');
+});
