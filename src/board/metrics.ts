@@ -4,7 +4,7 @@ import { answers } from '../queue/connection.ts';
 import { countJobs, finishedSteps } from '../queue/measure.ts';
 import type { FinishedStep, JobCount } from '../queue/measure.ts';
 import type { Queues } from '../queue/queues.ts';
-import { listRuns, readRun } from '../queue/read-run.ts';
+import { listRuns, readRun, workersListening } from '../queue/read-run.ts';
 import type { RunLine } from '../queue/types.ts';
 import type { ClusterStatus } from '../runtime/status/types.ts';
 import { cached } from './cached.ts';
@@ -17,6 +17,7 @@ export type ReadClusters = (signal: AbortSignal) => Promise<ClusterStatus>;
 interface QueueLook {
   readonly jobs: readonly JobCount[];
   readonly runs: readonly RunLine[];
+  readonly workers: number;
   readonly unfinished: readonly { readonly id: string; readonly figures: RunFigures }[];
 }
 
@@ -56,12 +57,12 @@ export function createMetrics(
 }
 
 async function readQueue(queues: Queues): Promise<QueueLook> {
-  const [jobs, runs] = await Promise.all([countJobs(queues), listRuns(queues)]);
+  const [jobs, runs, workers] = await Promise.all([countJobs(queues), listRuns(queues), workersListening(queues)]);
   const going = runs.filter((run) => !ENDED.has(run.state));
   const unfinished = await Promise.all(
     going.map(async ({ id }) => ({ id, figures: figuresOf(await readRun(queues, id)) })),
   );
-  return { jobs, runs, unfinished };
+  return { jobs, runs, workers: workers.count, unfinished };
 }
 
 function instruments(registry: Registry) {
@@ -71,6 +72,7 @@ function instruments(registry: Registry) {
     new Histogram<L>({ name: `pgconvoy_${name}`, help, labelNames, buckets, registers: [registry] });
   return {
     queueUp: gauge('queue_up', 'Whether the queue can be reached'),
+    workers: gauge('workers', 'Worker processes that listen'),
     jobs: gauge('jobs', 'Jobs, by queue and state', 'queue', 'state'),
     runs: gauge('runs', 'Runs, by workflow and state', 'workflow', 'state'),
     runDatabases: gauge(
@@ -98,6 +100,12 @@ function instruments(registry: Registry) {
     lagBytes: gauge('replication_lag_bytes', 'WAL that the target has not confirmed', 'database'),
     lagSeconds: gauge('replication_lag_seconds', 'At most so old is what the target has not confirmed', 'database'),
     retained: gauge('slot_retained_bytes', 'WAL that the slot makes the source keep', 'database'),
+    walStatus: gauge(
+      'slot_wal_status',
+      'Whether the source still has what the slot needs: reserved, extended, unreserved or lost',
+      'database',
+      'wal_status',
+    ),
     slotActive: gauge('slot_active', 'Whether somebody reads from the slot', 'database'),
   };
 }
@@ -110,10 +118,11 @@ function observe({ steps, outages }: Instruments, { key, milliseconds, changed, 
 }
 
 function showQueue(shown: Instruments, look: QueueLook | undefined): void {
-  const { queueUp, jobs, runs, runDatabases, copiedBytes, copyTotal, copiedRows } = shown;
-  for (const each of [jobs, runs, runDatabases, copiedBytes, copyTotal, copiedRows]) each.reset();
+  const { queueUp, workers, jobs, runs, runDatabases, copiedBytes, copyTotal, copiedRows } = shown;
+  for (const each of [workers, jobs, runs, runDatabases, copiedBytes, copyTotal, copiedRows]) each.reset();
   queueUp.set(look ? 1 : 0);
   if (!look) return;
+  workers.set(look.workers);
   for (const { queue, state, count } of look.jobs) jobs.set({ queue, state }, count);
   for (const { workflow, state } of look.runs) runs.inc({ workflow, state });
   for (const { id, figures } of look.unfinished) {
@@ -126,8 +135,8 @@ function showQueue(shown: Instruments, look: QueueLook | undefined): void {
 }
 
 function showClusters(shown: Instruments, status: ClusterStatus | undefined): void {
-  const { serverUp, databases, lagBytes, lagSeconds, retained, slotActive } = shown;
-  for (const each of [serverUp, databases, lagBytes, lagSeconds, retained, slotActive]) each.reset();
+  const { serverUp, databases, lagBytes, lagSeconds, retained, walStatus, slotActive } = shown;
+  for (const each of [serverUp, databases, lagBytes, lagSeconds, retained, walStatus, slotActive]) each.reset();
   if (!status) return;
   const away = new Set(status.unreachable.map(({ side }) => side));
   for (const side of ['source', 'target'] as const) serverUp.set({ side }, away.has(side) ? 0 : 1);
@@ -139,5 +148,6 @@ function showClusters(shown: Instruments, status: ClusterStatus | undefined): vo
     if (!slot) continue;
     retained.set({ database }, slot.retainedBytes);
     slotActive.set({ database }, slot.active ? 1 : 0);
+    if (slot.walStatus !== undefined) walStatus.set({ database, wal_status: slot.walStatus }, 1);
   }
 }

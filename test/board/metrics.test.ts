@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Worker } from 'bullmq';
 import { expect, test } from 'vitest';
 import { approval, eachDatabase } from '../../src/engine/workflow.ts';
@@ -15,7 +17,13 @@ test('jobs, runs, databases of a run, durations of steps, and what both clusters
     readClusters: async () => ({
       configuration: { role: { name: 'r' }, source: { address: 's' }, target: { address: 't' } },
       databases: [
-        { database: 'a', state: 'replicating', lagBytes: 7, lagSeconds: 1.5, slot: { active: true, retainedBytes: 8 } },
+        {
+          database: 'a',
+          state: 'replicating',
+          lagBytes: 7,
+          lagSeconds: 1.5,
+          slot: { active: true, retainedBytes: 8, walStatus: 'extended' },
+        },
         { database: 'My "odd" DB', state: 'down', reason: 'gone', slot: { active: false, retainedBytes: 9 } },
       ].map((one) => ({ ...one, setup: undefined as never, state: one.state as 'down' })),
       unreachable: [{ side: 'target', message: 'secret of nobody' }],
@@ -38,6 +46,8 @@ test('jobs, runs, databases of a run, durations of steps, and what both clusters
   const lines = (await answer.text()).split('\n');
   for (const line of [
     'pgconvoy_queue_up 1',
+    'pgconvoy_workers 1',
+    'pgconvoy_slot_wal_status{database="a",wal_status="extended"} 1',
     'pgconvoy_jobs{queue="copy",state="failed"} 1',
     'pgconvoy_jobs{queue="operation",state="completed"} 5',
     'pgconvoy_jobs{queue="run",state="waiting-children"} 1',
@@ -56,6 +66,13 @@ test('jobs, runs, databases of a run, durations of steps, and what both clusters
     'pgconvoy_server_up{side="target"} 0',
   ])
     expect(lines).toContain(line);
+  // What dashboard and alerts ask for is there under that name.
+  const known = new Set(lines.flatMap((line) => /^# TYPE (\w+) /.exec(line)?.[1] ?? []));
+  for (const page of ['grafana-dashboard.json', 'prometheus-alerts.yaml']) {
+    const asked = readFileSync(join(import.meta.dirname, '../../docs', page), 'utf8').match(/\bpgconvoy_\w+/g) ?? [];
+    expect(asked.length).toBeGreaterThan(5);
+    expect(asked.filter((name) => !known.has(name.replace(/_(bucket|count|sum)$/, '')))).toEqual([]);
+  }
   // A step counts once, however often somebody looks.
   world.calm('b/two');
   await world.retry(id, flow);
