@@ -99,9 +99,8 @@ export async function ceaseToBeNode({ database, cluster }: End): Promise<boolean
     sql`select node_name::text as name from pglogical.node where node_name like ${OUR_NODES}`,
   );
   const { readers } = await othersOf(database);
-  if (readers === 0) {
-    for (const { name } of ours) await database.run(sql`select pglogical.drop_node(${name}::name)`);
-  }
+  const dropped = readers === 0 ? ours : [];
+  for (const { name } of dropped) await database.run(sql`select pglogical.drop_node(${name}::name)`);
   const made = await ledger.entries(KIND, database.name);
   const { nodes } = await othersOf(database);
   if (nodes > 0) await forgetExtensions(ledger, database.name);
@@ -113,7 +112,7 @@ export async function ceaseToBeNode({ database, cluster }: End): Promise<boolean
       await ledger.forget({ kind: KIND, database: database.name, object });
     }
   }
-  return ours.length > 0 || made.length > 0;
+  return dropped.length > 0 || made.length > 0;
 }
 
 /** What somebody has put in there stays, and so does the schema. */

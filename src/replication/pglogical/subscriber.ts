@@ -59,12 +59,12 @@ async function found(target: Database): Promise<Subscription | undefined> {
   return target.maybe(Subscription, subscriptionRow(subscriptionName(target.name)));
 }
 
-/** The target may not have the database yet, or no longer. */
+/** The target may not have the database yet, or no longer, or not for anybody. */
 async function isThere(target: Database): Promise<boolean> {
   try {
     return await hasPglogical(target);
   } catch (error) {
-    if (error instanceof DatabaseError && error.sqlstate === '3D000') return false;
+    if (error instanceof DatabaseError && ['3D000', '55000'].includes(error.sqlstate)) return false;
     throw error;
   }
 }
