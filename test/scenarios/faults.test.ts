@@ -76,12 +76,15 @@ describe('two of twelve databases fail in the middle of a run', () => {
 });
 
 test.each([
-  { step: 'copy-snapshot', snapshotCopyUpTo: '512MB' },
-  { step: 'copy-tables', snapshotCopyUpTo: '0MB' },
-])(
-  'the source crashes and comes back in the middle of $step: the run ends right',
-  async ({ step, snapshotCopyUpTo }) => {
+  { engine: 'native', source: 15, step: 'copy-snapshot', snapshotCopyUpTo: '512MB' },
+  { engine: 'native', source: 15, step: 'copy-tables', snapshotCopyUpTo: '0MB' },
+  { engine: 'pglogical', source: 13, step: 'copy-tables', snapshotCopyUpTo: '0MB' },
+] as const)(
+  'the source crashes and comes back in the middle of $step ($engine): the run ends right',
+  async ({ engine, source: major, step, snapshotCopyUpTo }) => {
     await using scenario = await Scenario.open({
+      engine,
+      source: major,
       databases: ['testdb', 'shop'],
       config: { deadlines: { catchUp: '60s' }, replication: { snapshotCopyUpTo } },
     });
@@ -92,7 +95,7 @@ test.each([
       `insert into animal (name) select 'bulk-' || n || repeat('x', 200) from generate_series(1, 400000) n`,
     );
     await program.startWorker();
-    await scenario.complete('fix');
+    await scenario.complete('fix', '--yes');
     await scenario.complete('setup');
     const { run: id } = (await program.json<{ run: string }>('start', '--detach')).document;
     await eventually(
