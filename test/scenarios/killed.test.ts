@@ -58,16 +58,19 @@ const stepsOf = (...names: readonly (keyof typeof workflows)[]): string[] =>
     ),
   );
 
-test(
-  'kill -9 of the only worker at every operation: the run ends right, no row doubled or lost',
+test.for([
+  ['native', 15],
+  ['pglogical', 13],
+] as const)(
+  'kill -9 of the only worker at every operation, on %s: the run ends right, no row doubled or lost',
   { timeout: 400_000 },
-  async () => {
-    await using scenario = await Scenario.open({ databases: ['testdb', 'shop', 'My "odd" DB'] });
+  async ([engine, source]) => {
+    await using scenario = await Scenario.open({ engine, source, databases: ['testdb', 'shop', 'My "odd" DB'] });
     const worker = keepWorker(scenario);
     try {
       await using writers = scenario.startWriters();
       await writers.everywhere();
-      for (const command of [['fix'], ['setup'], ['start'], ['stop', '--yes']]) {
+      for (const command of [['fix', '--yes'], ['setup'], ['start'], ['stop', '--yes']]) {
         assertRun(await scenario.command(...command), 0, 'completed', worker.log());
       }
       await writers.onTarget(3);
