@@ -13,6 +13,8 @@ import { createSlot } from '../../../src/operations/replication/create-slot.ts';
 import { createSubscription } from '../../../src/operations/replication/create-subscription.ts';
 import { pairOf } from '../../../src/operations/replication/pair.ts';
 import { grantReplicationRole } from '../../../src/operations/roles/grant-replication-role.ts';
+import type { Side } from '../../../src/postgres/cluster.ts';
+import { conninfo } from '../../../src/postgres/conninfo.ts';
 import { id, lit } from '../../../src/postgres/sql.ts';
 import { engineFor, takingBack } from '../../../src/replication/engines.ts';
 import { onServer, TestPair } from '../../helpers/pair.ts';
@@ -82,21 +84,27 @@ describe('13 to 18', () => {
        select pglogical.replication_set_add_table('theirs too', 'shared');`,
     );
     await onServer(pair.target, 'postgres', `create database ${id(database).text} template template0`);
+    const { host, port, user, password } = pair.target;
+    const itself = conninfo({ host, port, user, password, dbname: database });
     await pair.query(
       'target',
       database,
-      'create table ours (id int primary key); create table shared (id int primary key)',
+      `create table ours (id int primary key);
+       create table shared (id int primary key);
+       create extension pglogical;
+       select pglogical.create_node('theirs on the target', ${lit(itself).text})`,
     );
-    const rows = () =>
+    const rows = (side: Side) =>
       pair.query(
-        'source',
+        side,
         database,
         `select (select json_agg(n order by node_name) from pglogical.node n) as nodes,
                 (select json_agg(s order by set_name) from pglogical.replication_set s) as sets,
                 (select json_agg(t order by set_reloid) from pglogical.replication_set_table t) as tables,
                 (select json_agg(tgname order by tgname) from pg_trigger where tgname like 'queue\\_truncate%') as triggers`,
       );
-    const [before, picture] = [await rows(), await pictureCatalog(pair.source)];
+    const before = [await rows('source'), await rows('target')];
+    const picture = await pictureCatalog(pair.source);
     const { findings } = await runOperation(checkDatabase, pair.context(database));
     expect(brief(findings)).toContain('warning pglogical-node theirs');
 
@@ -107,7 +115,7 @@ describe('13 to 18', () => {
     for (const operation of [createSubscription, createSlot, createPublication, grantReplicationRole]) {
       expect([operation.name, await operation.undo!(pair.context(database))]).toEqual([operation.name, true]);
     }
-    expect(await rows()).toEqual(before);
+    expect([await rows('source'), await rows('target')]).toEqual(before);
     const mine = (lines: readonly string[]) => lines.filter((line) => line.startsWith(`"${database}"`));
     expect(mine(pictureDifferences(picture, await pictureCatalog(pair.source)))).toEqual([]);
   });
