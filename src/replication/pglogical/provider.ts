@@ -1,9 +1,11 @@
 import * as z from 'zod';
+import { PgconvoyError } from '../../errors.ts';
+import { generatedColumns, TableColumns } from '../../postgres/catalog/pglogical.ts';
 import type { Database } from '../../postgres/database.ts';
 import { id, sql, trustedStatement } from '../../postgres/sql.ts';
 import type { Pair, TableName } from '../engine.ts';
 import { slotName } from '../names.ts';
-import { tablesWithout } from '../table-names.ts';
+import { tableKey, tablesWithout } from '../table-names.ts';
 import { REPLICATION_SET } from './names.ts';
 import { becomeNode, ceaseToBeNode, hasPglogical } from './nodes.ts';
 
@@ -37,6 +39,7 @@ export async function publishedTables({ source }: Pair): Promise<readonly TableN
  */
 export async function publish(pair: Pair, tables: readonly TableName[], lockTimeoutMs: number): Promise<void> {
   const { source, sourceCluster, role } = pair;
+  await refuseGenerated(source, tables);
   // Nobody connects by the provider's own connection string.
   await becomeNode({ database: source, cluster: sourceCluster }, async () => '');
   const published = await publishedTables(pair);
@@ -51,6 +54,17 @@ export async function publish(pair: Pair, tables: readonly TableName[], lockTime
     );
   }
   for (const table of tablesWithout(published ?? [], tables)) await takeOut(source, table, lockTimeoutMs);
+}
+
+/** Whatever was accepted in the configuration: at its first row, pglogical's worker would crash the target again and again. */
+async function refuseGenerated(source: Database, tables: readonly TableName[]): Promise<void> {
+  const wanted = new Set(tables.map(tableKey));
+  const [first] = (await source.many(TableColumns, generatedColumns())).filter((table) => wanted.has(tableKey(table)));
+  if (!first) return;
+  throw new PgconvoyError(
+    `source, database "${source.name}": pglogical cannot carry ${id(first.schema, first.name).text}, which has generated columns (${first.columns.map((column) => id(column).text).join(', ')}): its worker would crash the whole target server`,
+    { hint: `Set engine: native in the configuration, or leave "${source.name}" out with databases.exclude.` },
+  );
 }
 
 const Followed = z.object({ yes: z.boolean() });
