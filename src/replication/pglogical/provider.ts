@@ -57,9 +57,10 @@ export async function publish(pair: Pair, tables: readonly TableName[], lockTime
 }
 
 /** Whatever was accepted in the configuration: at its first row, pglogical's worker would crash the target again and again. */
-async function refuseGenerated(source: Database, tables: readonly TableName[]): Promise<void> {
-  const wanted = new Set(tables.map(tableKey));
-  const [first] = (await source.many(TableColumns, generatedColumns())).filter((table) => wanted.has(tableKey(table)));
+export async function refuseGenerated(source: Database, tables?: readonly TableName[]): Promise<void> {
+  const wanted = tables && new Set(tables.map(tableKey));
+  const found = await source.many(TableColumns, generatedColumns());
+  const first = found.find((table) => wanted?.has(tableKey(table)) ?? true);
   if (!first) return;
   throw new PgconvoyError(
     `source, database "${source.name}": pglogical cannot carry ${id(first.schema, first.name).text}, which has generated columns (${first.columns.map((column) => id(column).text).join(', ')}): its worker would crash the whole target server`,

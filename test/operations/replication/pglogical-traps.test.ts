@@ -160,6 +160,18 @@ describe('13 to 18', () => {
     });
   });
 
+  test('a statement that would make the target crash is not sent', async () => {
+    const database = await schemaOnBothSides(pair, 'no crash', 'create table t (id int primary key)');
+    await walkTo(pair, database, 'copy-tables');
+    const { source } = pair.context(database);
+    const statement = 'alter table public.t add column twice int generated always as (id * 2) stored';
+    const sending = source.transaction(() => pair.engine.replicateDdl!(source, [statement], 'public'));
+    await expect(sending).rejects.toThrow(/would crash the whole target server/);
+    await pair.query('source', database, 'insert into t values (1)');
+    await runOperation(awaitCatchUp, pair.context(database, { input: { bytes: 0 } }));
+    await eventually(async () => expect(await pair.query('target', database, 'select * from t')).toEqual([{ id: 1 }]));
+  });
+
   test('a change that cannot be applied is said long before the deadline', async () => {
     const database = await schemaOnBothSides(pair, 'renamed', 'create table t (id int primary key)');
     await walkTo(pair, database, 'copy-tables');
