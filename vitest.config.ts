@@ -16,6 +16,9 @@ export default defineConfig({
           name: 'servers',
           include: ['test/{kit,postgres,operations,replication,queue,runtime,board}/**/*.test.ts'],
           globalSetup: ['test/helpers/global-setup.ts'],
+          // Much of their time is waiting, for locks, deadlines and workers; vitest's own choice on two cores is one.
+          maxWorkers: 2,
+          sequence: { groupOrder: 1 },
           testTimeout: 60_000,
           hookTimeout: 60_000,
         },
@@ -27,6 +30,7 @@ export default defineConfig({
           include: ['test/{scenarios,cli}/**/*.test.ts'],
           globalSetup: ['test/helpers/global-setup.ts'],
           fileParallelism: false,
+          sequence: { groupOrder: 2 },
           testTimeout: 240_000,
           hookTimeout: 120_000,
         },
