@@ -177,6 +177,7 @@ const TYPES = words(`
   precision record regclass regproc regprocedure regtype smallint text tid timestamptz timestamp varchar xid`);
 const LATER_TYPES: Readonly<Record<string, Since>> = { regnamespace: 9.5, regrole: 9.5 };
 
+/** Of SQL, and of the replication protocol: https://www.postgresql.org/docs/9.4/protocol-replication.html */
 const KEYWORDS = words(`
   access add advisory all alter always and any array as asc authorization before begin between by cascade case cast check close collate column
   comment commit concurrently connect connection constraint constraints copy create cross current_user database databases default
@@ -190,7 +191,8 @@ const KEYWORDS = words(`
   within without work write zone
   login replication nosuperuser nocreatedb nocreaterole createdb createrole public delimiter csv quote first select_only
   ctid oid tableoid xmin last_value is_called pglogical execute tables
-  default_transaction_read_only`);
+  default_transaction_read_only
+  create_replication_slot`);
 const LATER_KEYWORDS: Readonly<Record<string, Since>> = {
   bypassrls: 9.5,
   conflict: 9.5,
