@@ -70,7 +70,9 @@ async function approvedOnTerminal(session: Session, view: RunView, live: LiveVie
   const { terminal, queues } = session;
   live.clear();
   terminal.note(renderRun(view, { style: terminal.noteStyle, now: Date.now(), width: terminal.width }));
-  terminal.note(`\n${renderDatabases(await readClusterStatus(session, view, false), terminal.noteStyle, terminal.width)}`);
+  terminal.note(
+    `\n${renderDatabases(await readClusterStatus(session, view, false), terminal.noteStyle, terminal.width)}`,
+  );
   const moot = new AbortController();
   const signal = AbortSignal.any([leaving.signal, moot.signal]);
   const looking = (async () => {

@@ -48,7 +48,11 @@ async function walk(workflow: Workflow, database: string): Promise<void> {
     const name = row.operation.scope === 'cluster' ? undefined : database;
     const options = { noCanary: true, openSource: true };
     const { direction } = row.policy;
-    await runOperation(row.operation, pair.context(name, { input: row.input, options }), direction ? { direction } : {});
+    await runOperation(
+      row.operation,
+      pair.context(name, { input: row.input, options }),
+      direction ? { direction } : {},
+    );
   }
 }
 
