@@ -30,13 +30,17 @@ let dying = false;
 const dieAt: Execute = async (execution) => {
   const { key } = execution.step;
   const moment = MOMENTS.find((each) => !died.includes(`${key} ${each}`));
-  if (dying || moment === undefined) return executor.execute(execution);
+  // Steps of other lanes wait for the next worker: a short one would slip through in every lane, and nobody would have died at it.
+  if (dying) return new Promise<never>(() => {});
+  if (moment === undefined) return executor.execute(execution);
   dying = true;
   appendFileSync(deaths, `${key} ${moment}\n`);
   if (moment === 'middle') setTimeout(die, MIDDLES[died.length % MIDDLES.length]);
-  const result = await executor.execute(execution);
-  die();
-  return result;
+  try {
+    return await executor.execute(execution);
+  } finally {
+    die();
+  }
 };
 
 function die(): void {
