@@ -46,8 +46,8 @@ export class Database {
   }
 
   /** All rows, each parsed by the schema: bigint-as-text and nulls are caught here, at the edge. */
-  async many<S extends z.ZodType>(schema: S, statement: Sql): Promise<z.output<S>[]> {
-    const result = await this.#query(statement);
+  async many<S extends z.ZodType>(schema: S, statement: Sql, options: StatementOptions = {}): Promise<z.output<S>[]> {
+    const result = await this.#query(statement, options);
     return result.rows.map((row) => schema.parse(row));
   }
 

@@ -4,6 +4,9 @@ import { fragment, since, sql } from '../sql.ts';
 import type { Fragment, Sql } from '../sql.ts';
 
 /** Parts of objects, each by its key, in the words of the server that was asked. */
+/** As deadlines.lockTimeout: nobody is waited for longer than that, least of all behind a fence. */
+const LOCK_MS = 2_000;
+
 export type Fingerprint = ReadonlyMap<string, string>;
 
 export interface PartName {
@@ -43,7 +46,8 @@ export const FingerprintRow = z.object({
  */
 export async function fingerprint(database: Database): Promise<Fingerprint> {
   // Our sessions have pg_catalog alone in their search_path, so that names are written with their schemas.
-  const rows = await database.many(FingerprintRow, fingerprintRows());
+  // What writes definitions out waits for whoever holds a table exclusively.
+  const rows = await database.many(FingerprintRow, fingerprintRows(), { lockTimeoutMs: LOCK_MS });
   return new Map(
     rows.flatMap(({ kind, schema, name, parts }) =>
       Object.entries(parts).map(([part, text]): [string, string] => [partKey({ kind, schema, name, part }), text]),
