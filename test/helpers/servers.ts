@@ -123,7 +123,8 @@ async function initialSettings(kit: KitPostgres, socketFolder: string, options: 
     listen_addresses: '127.0.0.1',
     unix_socket_directories: socketFolder,
     wal_level: 'logical',
-    max_connections: 200,
+    // The contexts of a file keep their sessions to its end, and two files run at a time.
+    max_connections: 400,
     max_wal_senders: 100,
     max_replication_slots: 100,
     max_worker_processes: 120,
