@@ -15,6 +15,11 @@ export interface CatalogPicture {
   readonly databases: ReadonlyMap<string, readonly string[]>;
 }
 
+/** The objects of one database: where the cluster is shared, others come and go meanwhile. */
+export function pictureDatabase(server: ClusterInfo, name: string): Promise<readonly string[]> {
+  return withSession(server, name, async (session) => lines(session, await forVersion(session, OBJECTS)));
+}
+
 /** Looks at everything. Names of pgconvoy's own things are in the lines like any other. */
 export async function pictureCatalog(server: ClusterInfo): Promise<CatalogPicture> {
   const databases = new Map<string, readonly string[]>();
@@ -25,10 +30,7 @@ export async function pictureCatalog(server: ClusterInfo): Promise<CatalogPictur
   ]);
   for (const { datname } of names) {
     const name = datname as string;
-    databases.set(
-      name,
-      await withSession(server, name, async (session) => lines(session, await forVersion(session, OBJECTS))),
-    );
+    databases.set(name, await pictureDatabase(server, name));
   }
   return { cluster, server: serverLines, databases };
 }
