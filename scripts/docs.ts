@@ -6,7 +6,9 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { planOf } from '../src/engine/plan.ts';
-import type { Stage } from '../src/engine/plan.ts';
+import type { PlannedStep, Stage } from '../src/engine/plan.ts';
+import { optionsOf } from '../src/engine/workflow.ts';
+import type { Workflow } from '../src/engine/workflow.ts';
 import { buildProgram } from '../src/cli/program.ts';
 import { FINDINGS } from '../src/operations/checks/findings.ts';
 import { operations } from '../src/operations/index.ts';
@@ -32,14 +34,19 @@ async function commands(): Promise<string> {
 function stageLine(stage: Stage): string {
   if (stage.kind === 'gate') return `${stage.index + 1}. a person's approval: ${stage.title}`;
   const who = stage.kind === 'cluster' ? 'once' : 'each database';
-  return `${stage.index + 1}. ${who}: ${stage.steps.map((step) => `\`${step.key}\``).join(' → ')} (*${stage.title}*)`;
+  return `${stage.index + 1}. ${who}: ${stage.steps.map(stepText).join(' → ')} (*${stage.title}*)`;
 }
+
+const everyOption = (workflow: Workflow) => Object.fromEntries([...optionsOf(workflow)].map((name) => [name, true]));
+
+const stepText = ({ key, policy }: PlannedStep): string =>
+  policy.when === undefined ? `\`${key}\`` : `\`${key}\` (${policy.when})`;
 
 function workflowSections(): string {
   return Object.values(workflows)
     .map(
       (workflow) =>
-        `### ${workflow.name}\n\n${workflow.title}.\n\n${planOf(workflow, []).stages.map(stageLine).join('\n')}`,
+        `### ${workflow.name}\n\n${workflow.title}.\n\n${planOf(workflow, [], everyOption(workflow)).stages.map(stageLine).join('\n')}`,
     )
     .join('\n\n');
 }
@@ -77,7 +84,7 @@ ${await commands()}
 
 ## Workflows
 
-What each command runs. Rows in one line are a lane: each database walks it at its own pace; the next line begins when all are through.
+What each command runs; a word in parentheses is an option of the run, without which the step is left out. Rows in one line are a lane: each database walks it at its own pace; the next line begins when all are through.
 
 ${workflowSections()}
 

@@ -8,6 +8,7 @@ import { leftOutLines } from './render/plan.ts';
 import type { Style } from './render/style.ts';
 import { plural } from './render/text.ts';
 import type { Servers } from './servers.ts';
+import { configuredOptions } from './run-options.ts';
 import { openSession } from './session.ts';
 import { detached } from './steer.ts';
 import { version } from './version.ts';
@@ -69,7 +70,7 @@ export async function startRun(invocation: Invocation, request: StartRequest): P
   const run = await enqueueRun(session.queues, {
     workflow,
     databases: selected,
-    options: { ...request.options, ...chosen?.options },
+    options: { ...configuredOptions(workflow, session.loaded.config), ...request.options, ...chosen?.options },
     by: whoAmI(),
     version,
     budgets: session.loaded.config.budgets,

@@ -144,13 +144,14 @@ function resolveConfig(yaml: YamlFile, file: string | undefined, options: LoadOp
 
 /** The part of the configuration that operations may see. */
 function settingsOf(config: Config): Settings {
-  const { engine, replication, fix, budgets, deadlines, comparison, accept, databases } = config;
+  const { engine, replication, fix, budgets, deadlines, cutover, comparison, accept, databases } = config;
   return {
     engine,
     replication,
     fix,
     budgets,
     deadlines,
+    cutover,
     comparison,
     accept,
     databases,

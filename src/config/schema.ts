@@ -163,6 +163,12 @@ export const Config = z.strictObject({
       fence: duration('60s'),
     })
     .prefault({}),
+  cutover: z
+    .strictObject({
+      /** Whether nobody opens before all databases of the run are ready; else each opens as soon as it is. */
+      together: z.boolean().default(false),
+    })
+    .prefault({}),
   /** How source and target are compared inside the outage: checksum and count per table, count only, or not at all. */
   comparison: z.enum(['checksum', 'count', 'none']).default('checksum'),
   /** Codes of findings that shall not block, e.g. [large-objects]; of one database alone: [schema-drift:billing]. */
@@ -212,7 +218,7 @@ export type ConfigInput = z.input<typeof Config>;
 /** What operations may know: the configuration without addresses of the queue and without any secret. */
 export type Settings = Pick<
   Config,
-  'engine' | 'replication' | 'fix' | 'budgets' | 'deadlines' | 'comparison' | 'accept' | 'databases'
+  'engine' | 'replication' | 'fix' | 'budgets' | 'deadlines' | 'cutover' | 'comparison' | 'accept' | 'databases'
 > & {
   readonly source: Pick<Config['source'], 'fromTarget'>;
 };

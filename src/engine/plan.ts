@@ -1,3 +1,4 @@
+import { applies, conditionOf } from './workflow.ts';
 import type { Row, Step, StepPolicy, Workflow } from './workflow.ts';
 
 /** A database of the source that takes part in a run. */
@@ -7,7 +8,10 @@ export interface SelectedDatabase {
 }
 
 export interface PlannedStep {
-  /** Unique within its lane: the operation's name, `undo-NAME` where it is taken back, numbered where it comes again. */
+  /**
+   * Unique within its lane: the operation's name, `reverse-NAME` where rows travel back, `undo-NAME` where it is taken back, numbered
+   * where it comes again.
+   */
   readonly key: string;
   readonly operation: string;
   readonly title: string;
@@ -27,7 +31,7 @@ export type Stage =
       readonly title: string;
       readonly steps: readonly PlannedStep[];
     }
-  | { readonly kind: 'gate'; readonly index: number; readonly title: string; readonly unless?: string };
+  | { readonly kind: 'gate'; readonly index: number; readonly title: string; readonly needlessIf?: string };
 
 export interface Plan {
   readonly workflow: string;
@@ -37,12 +41,16 @@ export interface Plan {
 }
 
 /** Turns a workflow and a selection into what a run will do. Pure: reads no clock, no server, no configuration. */
-export function planOf(workflow: Workflow, databases: readonly SelectedDatabase[]): Plan {
-  return { workflow: workflow.name, title: workflow.title, databases, stages: stagesOf(workflow.rows) };
+export function planOf(
+  workflow: Workflow,
+  databases: readonly SelectedDatabase[],
+  options: Readonly<Record<string, boolean>> = {},
+): Plan {
+  return { workflow: workflow.name, title: workflow.title, databases, stages: stagesOf(workflow.rows, options) };
 }
 
 /** Cuts rows into stages: at barriers and approvals, and where cluster rows and database rows meet. */
-export function stagesOf(rows: readonly Row[]): readonly Stage[] {
+export function stagesOf(rows: readonly Row[], options: Readonly<Record<string, boolean>> = {}): readonly Stage[] {
   const stages: Stage[] = [];
   let open: { kind: Step['kind']; steps: Step[] } | undefined;
   const close = (title?: string) => {
@@ -56,7 +64,7 @@ export function stagesOf(rows: readonly Row[]): readonly Stage[] {
     }
     open = undefined;
   };
-  for (const row of rows) {
+  for (const row of rows.filter((each) => applies(conditionOf(each), options))) {
     if ('operation' in row) {
       if (open && open.kind !== row.kind) close();
       open ??= { kind: row.kind, steps: [] };
@@ -68,7 +76,7 @@ export function stagesOf(rows: readonly Row[]): readonly Stage[] {
         kind: 'gate',
         index: stages.length,
         title: row.title,
-        ...(row.unless === undefined ? {} : { unless: row.unless }),
+        ...(row.needlessIf === undefined ? {} : { needlessIf: row.needlessIf }),
       });
     }
   }
@@ -76,13 +84,20 @@ export function stagesOf(rows: readonly Row[]): readonly Stage[] {
   return stages;
 }
 
-const titleOf = ({ operation, policy }: Step): string =>
-  policy.direction === 'undo' ? `Taken back: ${operation.title}` : operation.title;
+function titleOf({ operation, policy }: Step): string {
+  const title = policy.reversed ? `On the way back: ${operation.title}` : operation.title;
+  return policy.direction === 'undo' ? `Taken back: ${title}` : title;
+}
+
+function keyOf({ operation, policy }: Step): string {
+  const name = policy.reversed ? `reverse-${operation.name}` : operation.name;
+  return policy.direction === 'undo' ? `undo-${name}` : name;
+}
 
 function plannedSteps(steps: readonly Step[]): readonly PlannedStep[] {
   const seen = new Map<string, number>();
   return steps.map((step) => {
-    const name = step.policy.direction === 'undo' ? `undo-${step.operation.name}` : step.operation.name;
+    const name = keyOf(step);
     const count = (seen.get(name) ?? 0) + 1;
     seen.set(name, count);
     return {

@@ -1,7 +1,15 @@
 import type * as z from 'zod';
 import type { AnyOperation, Operation } from './operation.ts';
 
-export interface StepPolicy {
+/** On which options of a run a row depends; a row that is left out makes no job. */
+export interface Condition {
+  /** Only in runs that have this option. */
+  readonly when?: string;
+  /** Only in runs that do not have it. */
+  readonly unless?: string;
+}
+
+export interface StepPolicy extends Condition {
   /** How often BullMQ tries the job before it counts as failed. Default 5. */
   readonly attempts?: number;
   /** For preflight checks: `report` (default) lets the run go on, `block` fails the step on a blocking finding. */
@@ -12,6 +20,8 @@ export interface StepPolicy {
   readonly startsOutage?: boolean;
   /** Its turn comes when no other step waits: for what does not have to be soon. */
   readonly yields?: boolean;
+  /** The operation sees the new cluster as its source and the old one as its target: rows that travel back. */
+  readonly reversed?: boolean;
 }
 
 export interface Step {
@@ -20,11 +30,11 @@ export interface Step {
   readonly input: unknown;
   readonly policy: StepPolicy;
 }
-export interface Barrier {
+export interface Barrier extends Condition {
   readonly kind: 'barrier' | 'approval';
   readonly title: string;
   /** Of an approval: needless where each database's last step before it has observed this in its output. */
-  readonly unless?: string;
+  readonly needlessIf?: string;
 }
 export type Row = Step | Barrier;
 
@@ -43,21 +53,30 @@ export const cluster = step('cluster');
 /** Fans out: one job per database. Consecutive rows form a lane each database walks at its own pace. */
 export const eachDatabase = step('database');
 /** All lanes meet here before anyone goes on. */
-export const barrier = (title: string): Barrier => ({ kind: 'barrier', title });
+export const barrier = (title: string, condition: Condition = {}): Barrier => ({
+  kind: 'barrier',
+  title,
+  ...condition,
+});
 /**
- * A barrier that also waits for a person: `pgconvoy approve RUN`. `unless` names what makes it needless for a database: the field
- * of that name is true in the output of the step before it.
+ * A barrier that also waits for a person: `pgconvoy approve RUN`. `needlessIf` names what makes it needless for a database: the
+ * field of that name is true in the output of the step before it.
  */
-export const approval = (title: string, unless?: string): Barrier => ({
+export const approval = (title: string, needlessIf?: string): Barrier => ({
   kind: 'approval',
   title,
-  ...(unless === undefined ? {} : { unless }),
+  ...(needlessIf === undefined ? {} : { needlessIf }),
 });
 /** Takes an operation back: the same row with `undo` instead of `apply`. */
 export const undo = (row: Step): Step => {
   if (!row.operation.undo) throw new TypeError(`${row.operation.name} has no undo`);
   return { ...row, policy: { ...row.policy, direction: 'undo' } };
 };
+
+/** Whether a row takes part in runs with these options. */
+export const applies = (condition: Condition, options: Readonly<Record<string, boolean>>): boolean =>
+  (condition.when === undefined || options[condition.when] === true) &&
+  (condition.unless === undefined || options[condition.unless] !== true);
 
 export interface Workflow {
   readonly name: string;
@@ -67,3 +86,10 @@ export interface Workflow {
   readonly onCancel?: readonly Row[];
 }
 export const defineWorkflow = (workflow: Workflow): Workflow => workflow;
+
+/** The condition of a row, wherever it is kept. */
+export const conditionOf = (row: Row): Condition => ('operation' in row ? row.policy : row);
+
+/** The options of a run that decide which rows of this workflow take part. */
+export const optionsOf = ({ rows, onCancel = [] }: Workflow): ReadonlySet<string> =>
+  new Set([...rows, ...onCancel].map(conditionOf).flatMap(({ when, unless }) => [when ?? [], unless ?? []].flat()));

@@ -37,8 +37,8 @@ const changes = (step: PlannedStep, rows: readonly Row[]): boolean =>
   rows.some((row) => 'operation' in row && row.operation.name === step.operation && row.operation.apply !== undefined);
 
 /** Index of the first stage that changes anything, or null: a workflow of preflight checks alone. */
-export function firstChange(rows: readonly Row[]): number | null {
-  const index = stagesOf(rows).findIndex(
+export function firstChange(rows: readonly Row[], options: RunData['options']): number | null {
+  const index = stagesOf(rows, options).findIndex(
     (stage) => stage.kind !== 'gate' && stage.steps.some((step) => changes(step, rows)),
   );
   return index < 0 ? null : index;
@@ -50,7 +50,7 @@ export function firstChange(rows: readonly Row[]): number | null {
  */
 export function stagesOfRun(id: string, data: RunData, workflows: readonly Workflow[]): readonly Stage[] {
   const workflow = workflows.find((one) => one.name === data.workflow);
-  const stages = workflow ? stagesOf(rowsOf(workflow, data.part)) : [];
+  const stages = workflow ? stagesOf(rowsOf(workflow, data.part), data.options) : [];
   if (!workflow || fingerprintOf(stages) !== data.fingerprint) {
     throw new PgconvoyError(
       `Run ${id} was started by pgconvoy ${data.version}, and in this version the workflow "${data.workflow}" ${workflow ? 'has other steps' : 'does not exist'}.`,

@@ -99,14 +99,14 @@ async function advance(
 type Gate = Extract<Stage, { readonly kind: 'gate' }>;
 
 /** Each lane before the gate has observed what makes it needless. */
-async function isNeedless(job: Job<RunData>, stages: readonly Stage[], { index, unless }: Gate): Promise<boolean> {
+async function isNeedless(job: Job<RunData>, stages: readonly Stage[], { index, needlessIf }: Gate): Promise<boolean> {
   const before = stages[index - 1];
-  if (unless === undefined || before === undefined || before.kind === 'gate') return false;
+  if (needlessIf === undefined || before === undefined || before.kind === 'gate') return false;
   const outline: StageOutline = { ...before, steps: before.steps };
   const values = Object.entries(await job.getChildrenValues<OperationResult>());
   return lastIdsOf(job.id!, before.index, outline, job.data.databases).every((id) => {
     const [, result] = values.find(([key]) => key.endsWith(`:${id}`)) ?? [];
-    return (result?.output as Record<string, unknown> | null | undefined)?.[unless] === true;
+    return (result?.output as Record<string, unknown> | null | undefined)?.[needlessIf] === true;
   });
 }
 

@@ -41,14 +41,14 @@ export async function enqueueRun(queues: Queues, request: RunRequest): Promise<s
 
 export function runData(request: Omit<RunRequest, 'budgets'>, part: RunData['part'], undoes?: string): RunData {
   const rows = rowsOf(request.workflow, part);
-  const stages = stagesOf(rows);
+  const stages = stagesOf(rows, request.options);
   return {
     workflow: request.workflow.name,
     title: part === 'rows' ? request.workflow.title : `Take back what ${undoes} has done`,
     part,
     ...(undoes === undefined ? {} : { undoes }),
     fingerprint: fingerprintOf(stages),
-    changesFrom: firstChange(rows),
+    changesFrom: firstChange(rows, request.options),
     databases: request.databases.map(({ oid, name }) => ({ oid, name })),
     options: request.options,
     by: request.by,

@@ -25,13 +25,16 @@ export interface Job {
   readonly signal: AbortSignal;
   readonly log: Logger;
   readonly progress: (progress: Progress) => void;
+  /** Rows travel back: the new cluster is the source of this job, the old one its target. */
+  readonly reversed?: boolean;
 }
 
 /** The context of one job. Opens nothing yet: sessions come with the first statement. Close it when the job ends. */
 export function openContext(clusters: Clusters, job: Job): { context: OperationContext; close: () => Promise<void> } {
   const binding = { applicationName: job.applicationName, signal: job.signal };
-  const sourceCluster = clusters.source.bind(binding);
-  const targetCluster = clusters.target.bind(binding);
+  const [from, to] = job.reversed ? [clusters.target, clusters.source] : [clusters.source, clusters.target];
+  const sourceCluster = from.bind(binding);
+  const targetCluster = to.bind(binding);
   return {
     context: {
       input: job.input,

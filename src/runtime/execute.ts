@@ -49,6 +49,8 @@ async function executeStep(
     engine: step.policy.direction === 'undo' ? takingBack(engine) : engine,
     applicationName: `pgconvoy/${run.id}/${step.key}`,
     database: execution.database?.name,
+    // A row that travels back in a run that travels back travels forth.
+    reversed: (run.options['back'] === true) !== (step.policy.reversed === true),
     input: operation.input.parse(step.input ?? {}),
     run: { id: run.id, databases: run.databases.map(({ name }) => name), options: run.options },
     signal,

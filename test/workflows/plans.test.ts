@@ -2,6 +2,8 @@ import { describe, expect, test } from 'vitest';
 import { planOf } from '../../src/engine/plan.ts';
 import type { Plan } from '../../src/engine/plan.ts';
 import { operations } from '../../src/operations/index.ts';
+import { optionsOf } from '../../src/engine/workflow.ts';
+import type { Workflow } from '../../src/engine/workflow.ts';
 import { workflows } from '../../workflows/index.ts';
 
 const databases = [
@@ -17,15 +19,24 @@ const outline = (plan: Plan): string[] =>
       : `${stage.kind}: ${stage.steps.map((step) => `${step.key}@${step.queue}`).join(' → ')}`,
   );
 
+const everyOption = (workflow: Workflow) => Object.fromEntries([...optionsOf(workflow)].map((name) => [name, true]));
+
 describe('plans', () => {
   test.each(Object.keys(workflows))('%s does what it always did', (name) => {
     expect(outline(planOf(workflows[name]!, databases))).toMatchSnapshot();
   });
 
+  test.each(Object.values(workflows).filter((workflow) => optionsOf(workflow).size > 0))(
+    '$name with every option',
+    (workflow) => {
+      expect(outline(planOf(workflow, databases, everyOption(workflow)))).toMatchSnapshot();
+    },
+  );
+
   test('every row has an operation that workers know, every operation a row', () => {
     const used = new Set(
       Object.values(workflows).flatMap((workflow) =>
-        planOf(workflow, databases).stages.flatMap((stage) =>
+        planOf(workflow, databases, everyOption(workflow)).stages.flatMap((stage) =>
           stage.kind === 'gate' ? [] : stage.steps.map((step) => step.operation),
         ),
       ),

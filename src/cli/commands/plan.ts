@@ -5,6 +5,7 @@ import { action, command } from '../command.ts';
 import { readIdentities, setsIdentities } from '../identities.ts';
 import { renderIdentities } from '../render/identities.ts';
 import { renderPlan } from '../render/plan.ts';
+import { configuredOptions } from '../run-options.ts';
 import { configOf, Servers } from '../servers.ts';
 import { workflowNamed } from '../workflow-named.ts';
 
@@ -25,9 +26,10 @@ export const plan = (): Command =>
       action(async (invocation, name = 'upgrade') => {
         const { terminal } = invocation;
         const workflow = workflowNamed(name);
-        await using servers = new Servers(await configOf(invocation), terminal);
+        const loaded = await configOf(invocation);
+        await using servers = new Servers(loaded, terminal);
         const { selected, reported } = await servers.select();
-        const planned = planOf(workflow, selected);
+        const planned = planOf(workflow, selected, configuredOptions(workflow, loaded.config));
         const engine = await servers.engine();
         const identities = setsIdentities(planned) ? await readIdentities(servers, selected) : undefined;
         terminal.print(renderPlan({ ...planned, engine }, reported, terminal.style, terminal.width));

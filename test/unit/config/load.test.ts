@@ -272,7 +272,7 @@ describe('mistakes', () => {
       '  F:9:1: unknown key "passwordFile"',
       '    → "passwordFile" belongs under source or target or queue or board.',
       '  F:10:1: unknown key "colour"',
-      '    → Known at the top are source, target, queue, engine, databases, replication, fix, budgets, deadlines, comparison, accept, board, tools, state, logLevel.',
+      '    → Known at the top are source, target, queue, engine, databases, replication, fix, budgets, deadlines, cutover, comparison, accept, board, tools, state, logLevel.',
     ]);
   });
 

@@ -2,7 +2,15 @@ import * as z from 'zod';
 import { describe, expect, test } from 'vitest';
 import { defineOperation, holds } from '../../../src/engine/operation.ts';
 import { planOf, stagesOf } from '../../../src/engine/plan.ts';
-import { approval, barrier, cluster, defineWorkflow, eachDatabase, undo } from '../../../src/engine/workflow.ts';
+import {
+  approval,
+  barrier,
+  cluster,
+  defineWorkflow,
+  eachDatabase,
+  optionsOf,
+  undo,
+} from '../../../src/engine/workflow.ts';
 
 const operation = (name: string, scope: 'cluster' | 'database') =>
   defineOperation({
@@ -46,6 +54,22 @@ describe('stages', () => {
       ['copy-2', { bytes: 7 }],
       ['undo-copy', { bytes: 1 }],
     ]);
+  });
+
+  test('a row that depends on an option is there only in runs that have it, or have not', () => {
+    const rows = [
+      eachDatabase(tables, {}, { unless: 'hurry' }),
+      barrier('All together', { when: 'together' }),
+      eachDatabase(copy, {}, { when: 'reverse', reversed: true }),
+      undo(eachDatabase(copy, {}, { reversed: true })),
+    ];
+    const keys = (options: Record<string, boolean>) =>
+      stagesOf(rows, options).map((stage) => (stage.kind === 'gate' ? [] : stage.steps.map(({ key }) => key)));
+    expect(keys({})).toEqual([['check-tables', 'undo-reverse-copy']]);
+    expect(keys({ together: true, reverse: true })).toEqual([['check-tables'], ['reverse-copy', 'undo-reverse-copy']]);
+    expect(keys({ hurry: true })).toEqual([['undo-reverse-copy']]);
+    const flow = defineWorkflow({ name: 'f', title: 'F', rows });
+    expect([...optionsOf(flow)]).toEqual(['hurry', 'together', 'reverse']);
   });
 
   test('a barrier without rows before it makes no stage', () => {

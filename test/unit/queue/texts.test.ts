@@ -77,9 +77,9 @@ describe('the fingerprint of a run', () => {
   });
   test('a workflow that only looks changes nothing; one that takes back does', () => {
     const flow = defineWorkflow({ name: 'w', title: 'W', rows: [cluster(look), approval('Go?')] });
-    expect(firstChange(flow.rows)).toBeNull();
-    expect(firstChange([...flow.rows, eachDatabase(operation('a'))])).toBe(2);
-    expect(firstChange([undo(eachDatabase(operation('a')))])).toBe(0);
+    expect(firstChange(flow.rows, {})).toBeNull();
+    expect(firstChange([...flow.rows, eachDatabase(operation('a'))], {})).toBe(2);
+    expect(firstChange([undo(eachDatabase(operation('a')))], {})).toBe(0);
   });
 });
 
