@@ -6,8 +6,9 @@ import type { OperationContext } from '../../engine/operation.ts';
 import { refuseLateDrift } from '../drift/look.ts';
 import { refuseWithoutSlot } from '../replication/lost-slot.ts';
 import { pairOf } from '../replication/pair.ts';
-import { lookAtFence, lowerFence, raiseFence } from './fence.ts';
+import { lookAtFence, lowerFence } from './fence.ts';
 import { openedDatabase } from './opened.ts';
+import { raiseFence } from './raise-fence.ts';
 
 const LOOK_FIRST_MS = 3;
 const LOOK_MOST_MS = 50;

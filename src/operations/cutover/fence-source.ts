@@ -3,7 +3,8 @@ import { defineOperation, holds, lacks } from '../../engine/operation.ts';
 import type { OperationContext } from '../../engine/operation.ts';
 import { refuseLateDrift } from '../drift/look.ts';
 import { refuseWithoutSlot } from '../replication/lost-slot.ts';
-import { lookAtFence, lowerFence, raiseFence } from './fence.ts';
+import { lookAtFence, lowerFence } from './fence.ts';
+import { raiseFence } from './raise-fence.ts';
 
 /**
  * Nobody writes to the source's database any more: here the write outage begins. Undo gives the application its database back,
