@@ -144,7 +144,8 @@ function resolveConfig(yaml: YamlFile, file: string | undefined, options: LoadOp
 
 /** The part of the configuration that operations may see. */
 function settingsOf(config: Config): Settings {
-  const { engine, replication, fix, budgets, deadlines, cutover, comparison, accept, databases } = config;
+  const { engine, replication, fix, budgets, deadlines, cutover, comparison, notReplicated, accept, databases } =
+    config;
   return {
     engine,
     replication,
@@ -153,6 +154,7 @@ function settingsOf(config: Config): Settings {
     deadlines,
     cutover,
     comparison,
+    notReplicated,
     accept,
     databases,
     source: { fromTarget: config.source.fromTarget },

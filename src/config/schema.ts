@@ -60,6 +60,20 @@ const IdentityWish = z
   );
 export type IdentityWish = z.output<typeof IdentityWish>;
 
+/** A finding that shall not block. */
+const Acceptance = z.union(
+  [
+    z.string(),
+    z.strictObject({
+      finding: z.string(),
+      database: z.string().optional(),
+      reason: z.string().regex(/\S/, 'a reason'),
+    }),
+  ],
+  { error: 'a code like large-objects, or { finding: large-objects, database: billing, reason: why }' },
+);
+export type Acceptance = z.output<typeof Acceptance>;
+
 export const Config = z.strictObject({
   source: ServerConfig.extend({
     /** Where the target server reaches the source, when that differs from where we do. */
@@ -171,8 +185,24 @@ export const Config = z.strictObject({
     .prefault({}),
   /** How source and target are compared inside the outage: checksum and count per table, count only, or not at all. */
   comparison: z.enum(['checksum', 'count', 'none']).default('checksum'),
-  /** Codes of findings that shall not block, e.g. [large-objects]; of one database alone: [schema-drift:billing]. */
-  accept: z.array(z.string()).default([]),
+  /** What replication does not carry, and what becomes of it; `block`: check refuses a database that has it, `leave`: it stays behind. */
+  notReplicated: z
+    .strictObject({
+      /** Their rows are copied inside the outage. */
+      unloggedTables: z.enum(['copy', 'block', 'leave']).default('copy'),
+      /** Copied while rows stream, and what has changed since inside the outage. */
+      largeObjects: z.enum(['copy', 'block', 'leave']).default('copy'),
+      /** Computed inside the outage; left, they hold nothing on the target. */
+      materializedViews: z.enum(['refresh', 'leave']).default('refresh'),
+      /** Rows of users in tables of extensions, as pg_dump takes them along. */
+      extensionRows: z.enum(['copy', 'block', 'leave']).default('copy'),
+    })
+    .prefault({}),
+  /**
+   * Findings that shall not block: a code, of one database alone `code:database`, or `{ finding, database, reason }`, whose reason the
+   * report keeps.
+   */
+  accept: z.array(Acceptance).default([]),
   board: z
     .strictObject({
       /** Whether the worker that commands start by themselves serves it too. */
@@ -218,7 +248,16 @@ export type ConfigInput = z.input<typeof Config>;
 /** What operations may know: the configuration without addresses of the queue and without any secret. */
 export type Settings = Pick<
   Config,
-  'engine' | 'replication' | 'fix' | 'budgets' | 'deadlines' | 'cutover' | 'comparison' | 'accept' | 'databases'
+  | 'engine'
+  | 'replication'
+  | 'fix'
+  | 'budgets'
+  | 'deadlines'
+  | 'cutover'
+  | 'comparison'
+  | 'notReplicated'
+  | 'accept'
+  | 'databases'
 > & {
   readonly source: Pick<Config['source'], 'fromTarget'>;
 };

@@ -1,3 +1,5 @@
+import type { Acceptance } from '../config/schema.ts';
+
 /** What a preflight check saw. Findings are data: they never hide each other, and an error means "could not look". */
 export interface Finding {
   /** Stable name of what was found, e.g. `no-replica-identity`; what `accept:` in the configuration names. */
@@ -17,24 +19,38 @@ export interface Finding {
   readonly point?: string | undefined;
   /** It would block, but the configuration accepts it. */
   readonly accepted?: true | undefined;
+  /** Why, where the configuration says that. */
+  readonly reason?: string | undefined;
 }
 
-/** Whether the configuration accepts a finding: `code`, or `code:database` for one database alone. */
-export const isAccepted = (
-  { code, database }: Pick<Finding, 'code' | 'database'>,
-  accepted: readonly string[],
-): boolean => accepted.includes(code) || (database !== undefined && accepted.includes(`${code}:${database}`));
+const covers = (accepted: Acceptance, { code, database }: Pick<Finding, 'code' | 'database'>): boolean =>
+  typeof accepted === 'string'
+    ? accepted === code || (database !== undefined && accepted === `${code}:${database}`)
+    : accepted.finding === code && (accepted.database === undefined || accepted.database === database);
 
-/** Accepted findings no longer block; they stay visible as warnings. */
-export function acceptFindings(findings: readonly Finding[], accepted: readonly string[]): Finding[] {
-  return findings.map((finding) =>
-    finding.severity === 'block' && isAccepted(finding, accepted)
-      ? {
-          ...finding,
-          severity: 'warning',
-          accepted: true,
-          message: `${finding.message} (accepted in the configuration)`,
-        }
-      : finding,
-  );
+/** Whether the configuration accepts a finding: in all databases, or in this one alone. */
+export const isAccepted = (finding: Pick<Finding, 'code' | 'database'>, accepted: readonly Acceptance[]): boolean =>
+  accepted.some((each) => covers(each, finding));
+
+/** Accepted findings no longer block; they stay visible as warnings, with the reason. */
+export function acceptFindings(findings: readonly Finding[], accepted: readonly Acceptance[]): Finding[] {
+  return findings.map((finding) => {
+    if (finding.severity !== 'block' || !isAccepted(finding, accepted)) return finding;
+    const reason = accepted.flatMap((each) =>
+      typeof each !== 'string' && covers(each, finding) ? [each.reason] : [],
+    )[0];
+    return {
+      ...finding,
+      severity: 'warning',
+      accepted: true,
+      ...(reason === undefined ? {} : { reason }),
+      message: `${finding.message} (accepted in the configuration${reason === undefined ? '' : `: ${reason}`})`,
+    };
+  });
 }
+
+/** An accepted finding in a few words: `schema-drift in billing (the old view is not used any more)`. */
+export const describeAcceptance = (accepted: Acceptance): string =>
+  typeof accepted === 'string'
+    ? accepted
+    : `${accepted.finding}${accepted.database === undefined ? '' : ` in ${accepted.database}`} (${accepted.reason})`;

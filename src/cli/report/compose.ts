@@ -1,4 +1,5 @@
 import type { Finding } from '../../engine/finding.ts';
+import { describeAcceptance } from '../../engine/finding.ts';
 import { duration, integer, plural } from '../render/text.ts';
 import { databaseBlocks, stepBlocks } from './compose-database.ts';
 import { facts, heading, paragraph, table, warning } from './document.ts';
@@ -148,7 +149,7 @@ function checkBlocks({ checks, findings, configuration }: Report): Block[] {
     ...(findings.length > 0 ? [heading(3, 'Findings')] : []),
     ...table(['', 'code', 'where', 'what was found'], findings.map(findingRow)),
     ...(configuration.accept.length > 0
-      ? [paragraph(`Waived in the configuration (accept): ${configuration.accept.join(', ')}.`)]
+      ? [paragraph(`Waived in the configuration (accept): ${configuration.accept.map(describeAcceptance).join(', ')}.`)]
       : []),
   ];
 }

@@ -272,7 +272,7 @@ describe('mistakes', () => {
       '  F:9:1: unknown key "passwordFile"',
       '    → "passwordFile" belongs under source or target or queue or board.',
       '  F:10:1: unknown key "colour"',
-      '    → Known at the top are source, target, queue, engine, databases, replication, fix, budgets, deadlines, cutover, comparison, accept, board, tools, state, logLevel.',
+      '    → Known at the top are source, target, queue, engine, databases, replication, fix, budgets, deadlines, cutover, comparison, notReplicated, accept, board, tools, state, logLevel.',
     ]);
   });
 
@@ -322,6 +322,20 @@ describe('mistakes', () => {
     expect(error.message).toMatch(
       /pgconvoy\.yaml:5:17: queue\.clusterNodes: either sentinels or clusterNodes, not both/,
     );
+  });
+
+  test('a waiver is a code, or says why', () => {
+    const accept = (text: string) => `${BOTH}accept: [${text}]\n`;
+    const waiver = { finding: 'schema-drift', database: 'billing', reason: 'not used' };
+    const { settings } = load({
+      yaml: accept("large-objects, { finding: schema-drift, database: billing, reason: 'not used' }"),
+    });
+    expect(settings.accept).toEqual(['large-objects', waiver]);
+    for (const wrong of ['{ finding: schema-drift }', "{ finding: schema-drift, why: 'x' }", '7']) {
+      expect(refusal({ yaml: accept(wrong) }).message).toMatch(
+        /accept\.0: a code like large-objects, or \{ finding: .*, reason: why \} is expected/,
+      );
+    }
   });
 
   test('a section whose keys are all commented out is empty, not wrong', () => {
