@@ -4,8 +4,8 @@ import type { OperationContext } from '../../engine/operation.ts';
 import { MaterializedView, materializedViews } from '../../postgres/catalog/materialized-views.ts';
 import { id, sql } from '../../postgres/sql.ts';
 import { tableKey } from '../../replication/table-names.ts';
-import { lookAtFence } from '../cutover/fence.ts';
 import { openedDatabase } from '../cutover/opened.ts';
+import { cutoverPoint } from '../cutover/rehearsal.ts';
 
 /** For which fence the views were refreshed: after another one their rows may be old. */
 const Refreshed = z.object({ lsn: z.string() });
@@ -38,13 +38,11 @@ export const refreshMaterializedViews = defineOperation({
 
   async apply(context, missing) {
     const { source, target, targetLedger, signal, progress } = context;
-    const { fence } = await lookAtFence(context);
+    const lsn = await cutoverPoint(context);
     const before = await isFresh(context);
     // The note says that every populated view is fresh: others lose their rows before it is written.
     if (!before) await emptyViews(context);
-    await targetLedger.replace(refreshedKey(source.name), { lsn: fence?.lsn ?? '' } satisfies z.output<
-      typeof Refreshed
-    >);
+    await targetLedger.replace(refreshedKey(source.name), { lsn: lsn ?? '' } satisfies z.output<typeof Refreshed>);
     const wanted = new Set(missing.map(tableKey));
     const views = (await target.many(MaterializedView, materializedViews())).filter((view) =>
       wanted.has(tableKey(view)),
@@ -71,7 +69,7 @@ export const refreshMaterializedViews = defineOperation({
 async function isFresh(context: OperationContext): Promise<boolean> {
   const entry = await context.targetLedger.find(refreshedKey(context.source.name));
   if (!entry) return false;
-  return Refreshed.parse(entry.before).lsn === ((await lookAtFence(context)).fence?.lsn ?? '');
+  return Refreshed.parse(entry.before).lsn === ((await cutoverPoint(context)) ?? '');
 }
 
 async function emptyViews({ target }: OperationContext): Promise<number> {
