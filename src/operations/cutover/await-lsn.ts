@@ -67,7 +67,8 @@ async function fencedLsn(context: OperationContext): Promise<string> {
   return (await raiseFence(context, () => refuseLateDrift(context))).lsn;
 }
 
-async function arrived(context: OperationContext, lsn: string): Promise<boolean> {
+/** The target has applied and flushed everything up to this position, and every table streams. */
+export async function arrived(context: OperationContext, lsn: string): Promise<boolean> {
   const pair = pairOf(context);
   if (!(await context.engine.reached(pair, lsn))) return false;
   const { tables } = await context.engine.subscription(pair);
