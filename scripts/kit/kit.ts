@@ -1,5 +1,5 @@
 /**
- * The server kit: private PostgreSQL servers of several majors and a private redis-server for tests, demo and bench.
+ * The server kit: private PostgreSQL servers of several majors, a redis-server and a PgBouncer for tests, demo and bench.
  * Nothing is installed on the machine; each server is one folder in a cache outside the work tree.
  */
 import { execFile } from 'node:child_process';
@@ -93,12 +93,17 @@ export async function ensureRedis(say: Say = console.error): Promise<string> {
   return (await ensurePart(redisPart, say)).program;
 }
 
+/** The path of a pgbouncer: from PGCONVOY_PGBOUNCER, else from the cache, else fetched, else the machine's own. */
+export async function ensurePgbouncer(say: Say = console.error): Promise<string> {
+  return (await ensurePart(pgbouncerPart, say)).program;
+}
+
 /** Several at once, after saying in one line what will be fetched. Two are fetched at a time. */
 export async function ensureKit(
-  wanted: { readonly majors: readonly Major[]; readonly redis: boolean },
+  wanted: { readonly majors: readonly Major[]; readonly pgbouncer: boolean },
   say: Say = console.error,
-): Promise<{ readonly postgres: readonly KitPostgres[]; readonly redis: string | undefined }> {
-  const parts = [...wanted.majors.map(postgresPart), ...(wanted.redis ? [redisPart] : [])];
+): Promise<{ readonly postgres: readonly KitPostgres[] }> {
+  const parts = [...wanted.majors.map(postgresPart), redisPart, ...(wanted.pgbouncer ? [pgbouncerPart] : [])];
   const found = await Promise.all(parts.map(findPart));
   const missing = parts.filter((_, index) => !found[index]);
   if (missing.length > 0) announce(missing, say);
@@ -109,7 +114,6 @@ export async function ensureKit(
   const got = (part: number): Found => found[part] as Found;
   return {
     postgres: wanted.majors.map((major, index) => describePostgres(major, got(index))),
-    redis: wanted.redis ? got(wanted.majors.length).program : undefined,
   };
 }
 
@@ -156,6 +160,21 @@ const redisPart: Part = {
     .flatMap((folder) => ['redis-server', 'valkey-server'].map((program) => join(folder, program))),
   routes: [debianRoute('bookworm', 'usr/bin/redis-*', ['redis-server'])],
   accepts: (version) => Number.parseFloat(version) >= 6.2,
+};
+
+const pgbouncerPart: Part = {
+  name: 'pgbouncer',
+  label: 'PgBouncer',
+  megabytes: 15,
+  programs: ['usr/sbin/pgbouncer'],
+  variable: 'PGCONVOY_PGBOUNCER',
+  fromVariable: (value) => value,
+  installed: [
+    '/usr/sbin/pgbouncer',
+    ...(process.env['PATH'] ?? '').split(delimiter).map((folder) => join(folder, 'pgbouncer')),
+  ],
+  routes: [debianRoute('bookworm', 'usr/sbin/pgbouncer', ['pgbouncer'])],
+  accepts: () => true,
 };
 
 /** Debian's own packages with their own libraries, from the mirror that this machine's apt sources name. */
@@ -268,8 +287,9 @@ async function fetchNow(part: Part, folder: string, say: Say): Promise<Found> {
 }
 
 function giveUp(part: Part, reasons: readonly string[]): never {
-  const variable =
-    part === redisPart ? `${part.variable}=/path/to/redis-server` : `${part.variable}=/path/to/bin (its folder bin)`;
+  const variable = part.name.startsWith('postgresql')
+    ? `${part.variable}=/path/to/bin (its folder bin)`
+    : `${part.variable}=/path/to/${basename(part.programs[0]!)}`;
   throw new Error(
     `${part.label} could not be fetched (${reasons.join('; ')}) and none is installed: install it and name it with ` +
       `${variable}, or use docker compose (docker-compose.yml).`,

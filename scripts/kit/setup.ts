@@ -20,10 +20,12 @@ export async function setUpKit(purpose: Purpose, majors = majorsFor[purpose]): P
     throw new Error("PostgreSQL needs the machine's time zones, and /usr/share/zoneinfo is missing: install tzdata.");
   }
   const started = performance.now();
-  const kit = await ensureKit({ majors, redis: true });
+  const pgbouncer = purpose === 'test';
+  const kit = await ensureKit({ majors, pgbouncer });
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   const versions = kit.postgres.map((server) => server.version).join(', ');
-  console.error(`kit: PostgreSQL ${versions} and Redis are ready (${seconds} s)`);
+  const others = pgbouncer ? ', Redis and PgBouncer' : ' and Redis';
+  console.error(`kit: PostgreSQL ${versions}${others} are ready (${seconds} s)`);
 }
 
 function purposeOf(text: string): Purpose {
