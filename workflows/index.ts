@@ -1,6 +1,7 @@
 import type { Workflow } from '../src/engine/workflow.ts';
 import { check } from './check.ts';
 import { fix } from './fix.ts';
+import { rehearse } from './rehearse.ts';
 import { setup } from './setup.ts';
 import { start } from './start.ts';
 import { stop } from './stop.ts';
@@ -13,6 +14,7 @@ export const workflows: Readonly<Record<string, Workflow>> = {
   fix,
   setup,
   start,
+  rehearse,
   stop,
   uninstall,
   discard,

@@ -10,6 +10,7 @@ const ROAD: Commands = {
   setup: async () => (await import('./commands/setup.ts')).setup(),
   start: async () => (await import('./commands/start.ts')).start(),
   status: async () => (await import('./commands/status.ts')).status(),
+  rehearse: async () => (await import('./commands/rehearse.ts')).rehearse(),
   stop: async () => (await import('./commands/stop.ts')).stop(),
   uninstall: async () => (await import('./commands/uninstall.ts')).uninstall(),
   upgrade: async () => (await import('./commands/upgrade.ts')).upgrade(),
@@ -48,7 +49,7 @@ export async function buildProgram(words: readonly string[] = []): Promise<Comma
   const program = new Command('pgconvoy')
     .description(
       'Moves a whole PostgreSQL cluster to a newer major version while the applications keep writing.\n' +
-        'The usual road: config, check, fix, setup, start, status, stop, uninstall; or upgrade, which does fix to stop in one run.',
+        'The usual road: config, check, fix, setup, start, status, rehearse, stop, uninstall; or upgrade, which does fix to stop in one run.',
     )
     .version(version, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'show help')

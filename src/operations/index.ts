@@ -16,6 +16,9 @@ import { createPublication } from './replication/create-publication.ts';
 import { createSlot } from './replication/create-slot.ts';
 import { createSubscription } from './replication/create-subscription.ts';
 import { tuneTarget } from './replication/tune-target.ts';
+import { foreseeFence } from './rehearsal/foresee-fence.ts';
+import { holdTarget } from './rehearsal/hold-target.ts';
+import { tryDatabasePrivileges } from './rehearsal/try-database-privileges.ts';
 import { copyRoles } from './roles/copy-roles.ts';
 import { createReplicationRole } from './roles/create-replication-role.ts';
 import { grantReplicationRole } from './roles/grant-replication-role.ts';
@@ -52,12 +55,15 @@ export {
   createSubscription,
   dropRestoreJournal,
   fenceSource,
+  foreseeFence,
   grantReplicationRole,
+  holdTarget,
   openTarget,
   proveEngine,
   refreshMaterializedViews,
   removeLedger,
   setReplicaIdentity,
+  tryDatabasePrivileges,
   tuneTarget,
 };
 
@@ -89,6 +95,9 @@ const all: readonly AnyOperation[] = [
   createDeferredTriggers,
   copyDatabasePrivileges,
   openTarget,
+  foreseeFence,
+  holdTarget,
+  tryDatabasePrivileges,
   dropRestoreJournal,
   removeLedger,
 ];

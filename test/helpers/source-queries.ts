@@ -22,6 +22,7 @@ import * as roleDefinitions from '../../src/postgres/catalog/role-definitions.ts
 import * as sequences from '../../src/postgres/catalog/sequences.ts';
 import * as serverLife from '../../src/postgres/catalog/server-life.ts';
 import * as server from '../../src/postgres/catalog/server.ts';
+import * as sessionsInDatabase from '../../src/postgres/catalog/sessions-in-database.ts';
 import * as sessions from '../../src/postgres/catalog/sessions.ts';
 import * as settings from '../../src/postgres/catalog/settings.ts';
 import * as surrogateKeys from '../../src/postgres/catalog/surrogate-keys.ts';
@@ -153,6 +154,11 @@ export const sourceQueries = (database: string): SourceQuery[] => [
   ask('server.hostRules', server.hostRules(), server.HostRule, { from: 10 }),
   ask('server.hbaPath', server.hbaPath(), server.HbaPath),
   ask('server.tablespaces', server.tablespaces(), server.Tablespace),
+  ask(
+    'sessions-in-database.sessionsInDatabase',
+    sessionsInDatabase.sessionsInDatabase(database),
+    sessionsInDatabase.SessionsInDatabase,
+  ),
   ask('sessions.sessionsInUse', sessions.sessionsInUse(), sessions.Sessions),
   ask('settings.settingsNamed', settings.settingsNamed(['wal_level', 'max_wal_senders']), settings.Setting),
   ask('settings.databaseSettingNames', settings.databaseSettingNames(), settings.DatabaseSetting),

@@ -21,7 +21,7 @@ export const plan = (): Command =>
       ['pgconvoy plan stop', 'of the cutover alone'],
     ],
   })
-    .argument('[workflow]', 'check, fix, setup, start, stop, uninstall, discard or upgrade', 'upgrade')
+    .argument('[workflow]', 'check, fix, setup, start, rehearse, stop, uninstall, discard or upgrade', 'upgrade')
     .action(
       action(async (invocation, name = 'upgrade') => {
         const { terminal } = invocation;

@@ -349,6 +349,18 @@ export const FINDINGS = [
     remedy:
       '`pgconvoy resync`, and the lines that the finding names; `pgconvoy ddl` changes both sides. To accept it in one database alone: `schema-drift:NAME`.',
   },
+  // Before a cutover
+  {
+    code: 'fence-ends-transaction',
+    meaning:
+      'A rehearsal met transactions that have been open for long: a fence would end them, and their work would be lost.',
+    remedy: 'Pause what begins them (batch jobs, backups, reports) before the cutover.',
+  },
+  {
+    code: 'fence-refused',
+    meaning: 'A rehearsal met what a fence cannot end: a prepared transaction, or a subscription of the source.',
+    remedy: 'The lines that the finding names, before the cutover.',
+  },
 ] as const satisfies readonly { readonly code: string; readonly meaning: string; readonly remedy: string }[];
 
 export type FindingCode = (typeof FINDINGS)[number]['code'];

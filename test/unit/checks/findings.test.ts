@@ -3,7 +3,9 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { FINDINGS } from '../../../src/operations/checks/findings.ts';
 
-const FOLDERS = ['checks', 'drift'].map((name) => join(import.meta.dirname, '../../../src/operations', name));
+const FOLDERS = ['checks', 'drift', 'rehearsal'].map((name) =>
+  join(import.meta.dirname, '../../../src/operations', name),
+);
 
 /** The codes that the checks' sources write down. */
 function producedCodes(): string[] {
