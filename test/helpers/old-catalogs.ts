@@ -61,6 +61,7 @@ const RELATIONS: Readonly<Record<string, readonly [columns: string, later?: Read
   ],
   pg_inherits: ['inhrelid inhparent inhseqno'],
   pg_language: ['lanname lanowner lanispl lanpltrusted lanplcallfoid laninline lanvalidator lanacl'],
+  pg_largeobject: ['loid pageno data'],
   pg_largeobject_metadata: ['lomowner lomacl'],
   pg_locks: [
     `locktype database relation page tuple virtualxid transactionid classid objid objsubid virtualtransaction pid mode granted
@@ -149,7 +150,7 @@ const FUNCTIONS = words(`
   acldefault aclexplode array_agg array_to_string bool_or btrim clock_timestamp coalesce col_description convert_to count current_database
   current_setting date_part extract format format_type generate_series get_byte getdatabaseencoding greatest has_database_privilege has_function_privilege
   has_schema_privilege has_table_privilege hashtext host inet_server_addr hashint8 json_agg json_build_array json_build_object json_each_text json_object_agg json_to_recordset
-  least left length lower max md5 min nextval now nullif obj_description pg_advisory_lock pg_advisory_unlock pg_advisory_xact_lock
+  least left length lower max md5 min nextval now nullif obj_description octet_length pg_advisory_lock pg_advisory_unlock pg_advisory_xact_lock
   pg_backend_pid pg_cancel_backend pg_conf_load_time pg_database_size pg_create_logical_replication_slot pg_current_xlog_insert_location
   pg_current_xlog_location pg_drop_replication_slot pg_encoding_to_char pg_export_snapshot pg_get_constraintdef
   pg_get_expr pg_get_function_identity_arguments pg_get_functiondef pg_get_indexdef pg_get_ruledef pg_get_triggerdef pg_get_userbyid
@@ -157,7 +158,7 @@ const FUNCTIONS = words(`
   pg_read_binary_file pg_relation_size pg_reload_conf pg_stat_get_last_analyze_time pg_stat_get_last_autoanalyze_time
   pg_table_size pg_tablespace_databases pg_terminate_backend pg_try_advisory_lock pg_xlog_location_diff quote_ident quote_literal
   regexp_replace replace round row row_number row_to_json set_config setval shobj_description split_part string_agg string_to_array
-  substr substring sum to_char to_json trim unnest upper xpath
+  substr substring sum to_char to_json trim txid_current_snapshot txid_snapshot_xmax txid_snapshot_xmin unnest upper xpath
   create_node create_replication_set drop_node drop_replication_set replication_set_add_table replication_set_remove_table`);
 
 /** Functions that came after 9.4; those of later versions than 9.6 are in no list. */
@@ -179,14 +180,14 @@ const LATER_TYPES: Readonly<Record<string, Since>> = { regnamespace: 9.5, regrol
 
 /** Of SQL, and of the replication protocol: https://www.postgresql.org/docs/9.4/protocol-replication.html */
 const KEYWORDS = words(`
-  access add advisory all alter always and any array as asc authorization before begin between by cascade case cast check close collate column
+  access add advisory all alter always and any array as asc authorization before begin between binary by cascade case cast check close collate column
   comment commit concurrently connect connection constraint constraints copy create cross current_user database databases default
   deferrable deferred delete desc disable distinct do drop else enable encoding end epoch exists extension false filter for foreign format
   from full function functions global grant grantable group having identity if ilike immediate in index inherit inner insert into is
   isolation join key last lateral left level like limit local lock materialized mode not nothing notnull nowait null nulls of off offset
   on only operator option options or order ordinality outer over owned owner partition password primary privileges publication read
   recursive references rename repeatable replica reset restrict returning revoke right role rollback row rows rule schema security select sequence
-  session session_user set share similar snapshot some sql superuser symmetric table tablespace temporary then time to transaction
+  session session_user set share similar snapshot some sql stdout superuser symmetric table tablespace temporary then time to transaction
   trigger true truncate type union unique unknown until update usage user using valid validate values verbose view when where with
   within without work write zone
   login replication nosuperuser nocreatedb nocreaterole createdb createrole public delimiter csv quote first select_only

@@ -27,6 +27,8 @@ export interface ContextOptions {
   readonly input?: unknown;
   readonly signal?: AbortSignal;
   readonly options?: Record<string, boolean>;
+  /** The target is the source of this job, and the source its target. */
+  readonly reversed?: boolean;
   readonly onProgress?: (progress: Progress) => void;
 }
 
@@ -130,6 +132,7 @@ export class TestPair implements AsyncDisposable {
       signal: options.signal ?? new AbortController().signal,
       log: createLogger('silent'),
       progress: options.onProgress ?? (() => {}),
+      reversed: options.reversed ?? false,
     });
     this.#open.push(close);
     return context;

@@ -11,6 +11,7 @@ import * as greeting from '../../src/postgres/catalog/greeting.ts';
 import * as identities from '../../src/postgres/catalog/identities.ts';
 import * as indexedTables from '../../src/postgres/catalog/indexed-tables.ts';
 import * as inventory from '../../src/postgres/catalog/inventory.ts';
+import * as largeObjects from '../../src/postgres/catalog/large-objects.ts';
 import * as ledgerNotes from '../../src/postgres/catalog/ledger-notes.ts';
 import * as listedDatabases from '../../src/postgres/catalog/listed-databases.ts';
 import * as materializedViews from '../../src/postgres/catalog/materialized-views.ts';
@@ -22,12 +23,12 @@ import * as roleDefinitions from '../../src/postgres/catalog/role-definitions.ts
 import * as sequences from '../../src/postgres/catalog/sequences.ts';
 import * as serverLife from '../../src/postgres/catalog/server-life.ts';
 import * as server from '../../src/postgres/catalog/server.ts';
-import * as sessionsInDatabase from '../../src/postgres/catalog/sessions-in-database.ts';
 import * as sessions from '../../src/postgres/catalog/sessions.ts';
 import * as settings from '../../src/postgres/catalog/settings.ts';
 import * as surrogateKeys from '../../src/postgres/catalog/surrogate-keys.ts';
 import * as tables from '../../src/postgres/catalog/tables.ts';
 import * as transactions from '../../src/postgres/catalog/transactions.ts';
+import * as unreplicated from '../../src/postgres/catalog/unreplicated.ts';
 import type { Sql } from '../../src/postgres/sql.ts';
 
 export interface SourceQuery {
@@ -114,6 +115,17 @@ export const sourceQueries = (database: string): SourceQuery[] => [
   ask('inventory.schemaInventory', inventory.schemaInventory(), inventory.InventoryItem),
   ask('inventory.lateInventory', inventory.lateInventory(), inventory.InventoryItem),
   ask('inventory.identityIndexes', inventory.identityIndexes(), inventory.IdentityIndex),
+  ask(
+    'large-objects.scanLargeObjects',
+    largeObjects.scanLargeObjects({ moment: '3' }),
+    largeObjects.LargeObjectScan,
+  ),
+  ask('large-objects.scanLargeObjects', largeObjects.scanLargeObjects('ever'), largeObjects.LargeObjectScan),
+  ask('large-objects.momentNow', largeObjects.momentNow(), largeObjects.Moment),
+  ask('large-objects.largeObjects', largeObjects.largeObjects([1, 4_294_967_295]), largeObjects.LargeObject),
+  ask('large-objects.largeObjectIds', largeObjects.largeObjectIds(7, 2), largeObjects.LargeObjectId),
+  ask('large-objects.largeObjectSums', largeObjects.largeObjectSums([1, 2]), largeObjects.LargeObjectSum),
+  ask('large-objects.largeObjectSizes', largeObjects.largeObjectSizes([1, 2]), largeObjects.LargeObjectSize),
   ask('ledger-notes.ledgerExists', ledgerNotes.ledgerExists(), ledgerNotes.Found),
   ask('ledger-notes.ledgerTable', ledgerNotes.ledgerTable(), NOTHING),
   ask('ledger-notes.recordNote', ledgerNotes.recordNote(KEY, { a: 1 }), NOTHING),
@@ -154,11 +166,6 @@ export const sourceQueries = (database: string): SourceQuery[] => [
   ask('server.hostRules', server.hostRules(), server.HostRule, { from: 10 }),
   ask('server.hbaPath', server.hbaPath(), server.HbaPath),
   ask('server.tablespaces', server.tablespaces(), server.Tablespace),
-  ask(
-    'sessions-in-database.sessionsInDatabase',
-    sessionsInDatabase.sessionsInDatabase(database),
-    sessionsInDatabase.SessionsInDatabase,
-  ),
   ask('sessions.sessionsInUse', sessions.sessionsInUse(), sessions.Sessions),
   ask('settings.settingsNamed', settings.settingsNamed(['wal_level', 'max_wal_senders']), settings.Setting),
   ask('settings.databaseSettingNames', settings.databaseSettingNames(), settings.DatabaseSetting),
@@ -168,6 +175,10 @@ export const sourceQueries = (database: string): SourceQuery[] => [
   ask('tables.userTables', tables.userTables(), tables.UserTable),
   ask('transactions.writeTransactions', transactions.writeTransactions(), transactions.WriteTransaction),
   ask('transactions.openTransactions', transactions.openTransactions(), NOTHING),
+  ask('unreplicated.unreplicatedKinds', unreplicated.unreplicatedKinds(), unreplicated.Unreplicated),
+  ask('unreplicated.unloggedTables', unreplicated.unloggedTables(), unreplicated.UnloggedTable),
+  ask('unreplicated.extensionTables', unreplicated.extensionTables(), unreplicated.ExtensionTable),
+  ask('unreplicated.rowSums', unreplicated.rowSums([{ ...COMPARED, condition: 'where "id" > 0' }]), unreplicated.RowSum),
 ];
 
 /** DDL of `fix`: only read here, since each of them changes the table. */
@@ -198,6 +209,12 @@ export const OTHER_EXPORTS: readonly string[] = [
   'fingerprint.partKey',
   'fingerprint.partOfKey',
   'inventory.inventoryDifference',
+  'large-objects.copyPagesIn',
+  'large-objects.copyPagesOut',
+  'large-objects.makeLargeObjects',
+  'large-objects.numberList',
+  'large-objects.removeLargeObjects',
+  'large-objects.removePages',
   'pglogical.targetDatabases',
   'replication-lag.subscriptionWorkers',
   'replication-lag.workerUse',
@@ -222,4 +239,8 @@ export const OTHER_EXPORTS: readonly string[] = [
   'transactions.describeTransaction',
   'unanalyzed-tables.unanalyzedTables',
   'undroppable.dropHangs',
+  'unreplicated.copyExtensionRowsIn',
+  'unreplicated.copyExtensionRowsOut',
+  'unreplicated.referencedTables',
+  'unreplicated.removeExtensionRows',
 ];

@@ -5,6 +5,7 @@ import { copyRows } from '../../postgres/copy.ts';
 import type { Database } from '../../postgres/database.ts';
 import { DatabaseError } from '../../postgres/errors.ts';
 import { fragment, id, join, lit, sql } from '../../postgres/sql.ts';
+import type { Sql } from '../../postgres/sql.ts';
 import type { ExportedSnapshot } from '../../postgres/replication-session.ts';
 import type { TableName } from '../../replication/engine.ts';
 import { tableKey } from '../../replication/table-names.ts';
@@ -39,14 +40,14 @@ export async function tablesToCopy(
 }
 
 /**
- * Streams every table as it was in the snapshot from the source to the target, through this process, in a few sessions at once.
- * Each commits once, at its end.
+ * Streams every table as it was in the snapshot (without one: as it is, since nobody writes) from the source to the target, through this
+ * process, in a few sessions at once. Each commits once, at its end.
  * @throws DeadlineExceeded when no byte has come for deadlines.copyStall
  */
 export async function copyFromSnapshot(
   context: OperationContext,
   tables: readonly TableToCopy[],
-  snapshot: ExportedSnapshot,
+  snapshot?: ExportedSnapshot,
 ): Promise<void> {
   const { source, target, sourceCluster, targetCluster, settings } = context;
   const lockTimeoutMs = settings.deadlines.lockTimeout;
@@ -101,7 +102,7 @@ function watchProgress(
   let done = 0;
   let at = Date.now();
   const tick = () => {
-    progress({ done: Math.min(done, total), total, unit: 'bytes', note: 'copying from one snapshot' });
+    progress({ done: Math.min(done, total), total, unit: 'bytes', note: 'copying rows' });
     const quiet = Date.now() - at;
     if (quiet > settings.deadlines.copyStall) onQuiet(quiet);
   };
@@ -123,7 +124,7 @@ const stalled = (database: string, quiet: number) =>
 const Nothing = z.object({});
 
 /** Values as text that every major reads back to the same value, in the database's own encoding: nothing is converted. */
-const plainText = () => sql`
+export const plainText = (): Sql => sql`
   select set_config('client_encoding', getdatabaseencoding(), true), set_config('extra_float_digits', '3', true)`;
 
 /**
@@ -138,14 +139,14 @@ async function reading(
     lockTimeoutMs,
   }: {
     readonly tables: readonly TableName[];
-    readonly snapshot: ExportedSnapshot;
+    readonly snapshot: ExportedSnapshot | undefined;
     readonly lockTimeoutMs: number;
   },
   body: () => Promise<void>,
 ): Promise<void> {
   await database.transaction(async () => {
     await database.run(sql`set transaction isolation level repeatable read, read only`);
-    await database.run(sql`set transaction snapshot ${lit(snapshot.name)}`);
+    if (snapshot) await database.run(sql`set transaction snapshot ${lit(snapshot.name)}`);
     for (let start = 0; start < tables.length; start += LOCKED_AT_ONCE) {
       const some = tables.slice(start, start + LOCKED_AT_ONCE);
       await database.run(

@@ -35,7 +35,7 @@ export type SequenceValue = z.output<typeof SequenceValue>;
  * but not called since.
  * @see https://www.postgresql.org/docs/current/sql-createsequence.html
  */
-export const sequenceValues = (sequences: readonly SequenceName[]): Sql => {
+export const sequenceValues = (sequences: readonly Pick<SequenceName, 'schema' | 'name'>[]): Sql => {
   const reads = sequences.map(
     ({ schema, name }) =>
       fragment`select ${lit(schema)} as schema, ${lit(name)} as name, last_value::text as last, is_called as called from ${id(schema, name)}`,
