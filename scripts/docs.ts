@@ -40,7 +40,7 @@ function stageLine(stage: Stage): string {
 const everyOption = (workflow: Workflow) => Object.fromEntries([...optionsOf(workflow)].map((name) => [name, true]));
 
 const stepText = ({ key, policy }: PlannedStep): string =>
-  policy.when === undefined ? `\`${key}\`` : `\`${key}\` (${policy.when})`;
+  policy.when === undefined ? `\`${key}\`` : `\`${key}\` (${[policy.when].flat().join(', ')})`;
 
 function workflowSections(): string {
   return Object.values(workflows)

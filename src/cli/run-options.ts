@@ -1,9 +1,13 @@
 import type { Config } from '../config/schema.ts';
-import { optionsOf } from '../engine/workflow.ts';
+import { hookOption, optionsOf } from '../engine/workflow.ts';
 import type { Workflow } from '../engine/workflow.ts';
 
 /** What the configuration says of a workflow's rows, as options that the run keeps: a later change of the configuration does not bend it. */
 export function configuredOptions(workflow: Workflow, { cutover }: Config): Readonly<Record<string, boolean>> {
-  const configured: Readonly<Record<string, boolean>> = { together: cutover.together };
+  const configured: Readonly<Record<string, boolean>> = {
+    together: cutover.together,
+    pgbouncer: cutover.pgbouncer.length > 0,
+    ...Object.fromEntries(cutover.hooks.map(({ at }) => [hookOption(at), true])),
+  };
   return Object.fromEntries(Object.entries(configured).filter(([name]) => optionsOf(workflow).has(name)));
 }

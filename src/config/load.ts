@@ -10,6 +10,7 @@ import { pathFrom, readText, systemUser, variable } from './environment.ts';
 import type { Environment } from './environment.ts';
 import { keysAt, placesOfKey } from './keys.ts';
 import { firstLine, openToOthers, passwordFromPgpass } from './password.ts';
+import type { PasswordQuery } from './password.ts';
 import { configError, didYouMean } from './problems.ts';
 import type { Problem } from './problems.ts';
 import { Config } from './schema.ts';
@@ -110,6 +111,7 @@ function resolveConfig(yaml: YamlFile, file: string | undefined, options: LoadOp
   const target = resolveServer('target', config.target, scope);
   const queue = resolveQueue(config, scope);
   const board = resolveBoard(config, scope);
+  const pgbouncer = config.cutover.pgbouncer.map((each, index) => resolvePgBouncer(each, index, scope));
   const fixed = (path: string | undefined) => (path === undefined ? undefined : pathFrom(scope.folder, path));
   if (!source || !target || problems.length > 0) throw configError(problems);
 
@@ -127,6 +129,7 @@ function resolveConfig(yaml: YamlFile, file: string | undefined, options: LoadOp
     },
     target: { ...config.target, ...target.resolved },
     queue,
+    cutover: { ...config.cutover, pgbouncer },
     board,
     tools: { bin: fixed(config.tools.bin) },
     state: fixed(config.state),
@@ -144,8 +147,8 @@ function resolveConfig(yaml: YamlFile, file: string | undefined, options: LoadOp
 
 /** The part of the configuration that operations may see. */
 function settingsOf(config: Config): Settings {
-  const { engine, replication, fix, budgets, deadlines, cutover, comparison, notReplicated, accept, databases } =
-    config;
+  const { engine, replication, fix, budgets, deadlines, comparison, notReplicated, accept, databases } = config;
+  const { hooks: _hooks, pgbouncer: _pgbouncer, ...cutover } = config.cutover;
   return {
     engine,
     replication,
@@ -445,28 +448,27 @@ function environmentParts(env: Environment, problems: Problem[]): ConnectionPart
 }
 
 /** The file's password, else its passwordFile, else PGPASSWORD, else .pgpass; none is fine for trust, peer and the like. */
-function passwordOf(
-  side: Side,
-  server: Config['target'],
-  query: { host: string; port: number; database: string; user: string },
-  scope: Scope,
-): string | undefined {
+function passwordOf(side: Side, server: Config['target'], query: PasswordQuery, scope: Scope): string | undefined {
   if (server.password !== undefined) {
-    if (server.passwordFile !== undefined) twice(side, scope);
+    if (server.passwordFile !== undefined) twice([side], scope);
     return server.password;
   }
   if (server.passwordFile !== undefined) return passwordFromFile([side, 'passwordFile'], server.passwordFile, scope);
   const fromEnvironment = variable(scope.env, 'PGPASSWORD');
   if (fromEnvironment !== undefined) return fromEnvironment;
+  return pgpass(query, scope);
+}
+
+function pgpass(query: PasswordQuery, scope: Scope): string | undefined {
   const found = passwordFromPgpass(query, scope.env);
   if (found.warning !== undefined && !scope.warnings.includes(found.warning)) scope.warnings.push(found.warning);
   return found.password;
 }
 
-function twice(section: string, scope: Scope, key = 'password'): void {
+function twice(section: Path, scope: Scope, key = 'password'): void {
   scope.problems.push({
-    place: scope.placeOf([section, `${key}File`]),
-    message: `${section}: both ${key} and ${key}File are given`,
+    place: scope.placeOf([...section, `${key}File`]),
+    message: `${section.join('.')}: both ${key} and ${key}File are given`,
     remedy: 'Remove one of them.',
   });
 }
@@ -490,7 +492,7 @@ function passwordFromFile(path: Path, written: string, scope: Scope, what = 'pas
 function resolveQueue(config: Config, scope: Scope): Config['queue'] {
   const { queue } = config;
   if (queue.passwordFile === undefined) return queue;
-  if (queue.password !== undefined) twice('queue', scope);
+  if (queue.password !== undefined) twice(['queue'], scope);
   return {
     ...queue,
     password: passwordFromFile(['queue', 'passwordFile'], queue.passwordFile, scope),
@@ -498,12 +500,24 @@ function resolveQueue(config: Config, scope: Scope): Config['queue'] {
   };
 }
 
+function resolvePgBouncer(given: Config['cutover']['pgbouncer'][number], index: number, scope: Scope): typeof given {
+  const { host, port, user } = given;
+  const path: Path = ['cutover', 'pgbouncer', index];
+  const resolved = { ...given, file: pathFrom(scope.folder, given.file), passwordFile: undefined };
+  if (given.passwordFile === undefined) {
+    if (given.password !== undefined) return resolved;
+    return { ...resolved, password: pgpass({ host, port, database: 'pgbouncer', user }, scope) };
+  }
+  if (given.password !== undefined) twice(path, scope);
+  return { ...resolved, password: passwordFromFile([...path, 'passwordFile'], given.passwordFile, scope) };
+}
+
 function resolveBoard(config: Config, scope: Scope): Config['board'] {
   const { board } = config;
   const secret = (key: 'password' | 'token') => {
     const file = board[`${key}File`];
     if (file === undefined) return board[key];
-    if (board[key] !== undefined) twice('board', scope, key);
+    if (board[key] !== undefined) twice(['board'], scope, key);
     return passwordFromFile(['board', `${key}File`], file, scope, key);
   };
   return {

@@ -74,6 +74,37 @@ const Acceptance = z.union(
 );
 export type Acceptance = z.output<typeof Acceptance>;
 
+const HookConfig = z.strictObject({
+  at: z.enum(['before-fence', 'fenced', 'before-open', 'opened', 'rolled-back']),
+  /** Program and arguments; no shell is between. */
+  command: z.array(z.string()).min(1),
+  /** Variables for it, beside PGCONVOY_…; may hold secrets. */
+  environment: z.record(z.string(), z.string()).default({}),
+  /** Then it is killed, with all it has started. */
+  timeout: duration('10s'),
+  /** How often it is run again when it fails. */
+  retries: z.int().min(0).default(0),
+});
+
+const PgBouncerConfig = z.strictObject({
+  /** Its admin console: a name, an address, or the folder of its unix socket. */
+  host: z.string().min(1, 'a host name, an address, or the folder of a unix socket').default('127.0.0.1'),
+  port: Port.default(6_432),
+  /** One of its admin_users. */
+  user: z.string().min(1, 'the name of an admin user'),
+  password: z.string().optional(),
+  /** A file whose first line is the password. */
+  passwordFile: z.string().optional(),
+  /** pgbouncer.ini, or a file it includes, on the machine of the worker: host and port are changed in its [databases]. */
+  file: z.string().min(1, 'the path of a file'),
+  /** Its databases that are switched, each with the database it leads to; nothing: all of the file that lead to one of the run. */
+  databases: z.record(z.string(), z.string()).optional(),
+  /** Where it finds the target, as far as that differs from where we do. */
+  target: z.strictObject({ host: z.string().optional(), port: Port.optional() }).default({}),
+  /** How long running transactions may take to end before the fence. */
+  pauseTimeout: duration('10s'),
+});
+
 export const Config = z.strictObject({
   source: ServerConfig.extend({
     /** Where the target server reaches the source, when that differs from where we do. */
@@ -181,6 +212,10 @@ export const Config = z.strictObject({
     .strictObject({
       /** Whether nobody opens before all databases of the run are ready; else each opens as soon as it is. */
       together: z.boolean().default(false),
+      /** Commands that are run, on the machine of the worker, at moments of the cutover. */
+      hooks: z.array(HookConfig).default([]),
+      /** PgBouncers that are switched from one cluster to the other, so that their clients see a pause and no error. */
+      pgbouncer: z.array(PgBouncerConfig).default([]),
     })
     .prefault({}),
   /** How source and target are compared inside the outage: checksum and count per table, count only, or not at all. */
@@ -253,11 +288,11 @@ export type Settings = Pick<
   | 'fix'
   | 'budgets'
   | 'deadlines'
-  | 'cutover'
   | 'comparison'
   | 'notReplicated'
   | 'accept'
   | 'databases'
 > & {
   readonly source: Pick<Config['source'], 'fromTarget'>;
+  readonly cutover: Omit<Config['cutover'], 'hooks' | 'pgbouncer'>;
 };

@@ -18,6 +18,30 @@ const CREDENTIALS: readonly Path[] = [
   ['board', 'token'],
 ];
 
+/** The same, and those that stand in lists. */
+const credentialPaths = (value: unknown): Path[] => [
+  ...CREDENTIALS,
+  ...elementsAt(value, ['cutover', 'pgbouncer']).map((_, index): Path => ['cutover', 'pgbouncer', index, 'password']),
+  ...elementsAt(value, ['cutover', 'hooks']).flatMap((hook, index) =>
+    Object.keys(Object(valueAt(hook, ['environment']))).map((name): Path => [
+      'cutover',
+      'hooks',
+      index,
+      'environment',
+      name,
+    ]),
+  ),
+];
+
+function valueAt(value: unknown, path: Path): unknown {
+  return path.reduce<unknown>((at, key) => (at as Record<string | number, unknown> | null | undefined)?.[key], value);
+}
+
+function elementsAt(value: unknown, path: Path): readonly unknown[] {
+  const list = valueAt(value, path);
+  return Array.isArray(list) ? list : [];
+}
+
 export interface Recoded {
   readonly text: string;
   /** The keys whose values were changed, e.g. `source.password`. */
@@ -26,18 +50,19 @@ export interface Recoded {
 
 /** The configuration with its credentials encrypted, before it is written. */
 export function sealInput(input: ConfigInput, cipher: ValueCipher): ConfigInput {
-  const copy = structuredClone(input) as Record<string, Record<string, unknown>>;
-  for (const [section, key] of CREDENTIALS as readonly (readonly [string, string])[]) {
-    const value = copy[section]?.[key];
-    if (isPlainCredential(key, value)) copy[section]![key] = cipher.encrypt(value, `${section}.${key}`);
+  const copy = structuredClone(input);
+  for (const path of credentialPaths(copy)) {
+    const value = valueAt(copy, path);
+    if (!isPlainCredential(path.at(-1), value)) continue;
+    const parent = valueAt(copy, path.slice(0, -1)) as Record<string | number, unknown>;
+    parent[path.at(-1)!] = cipher.encrypt(value, path.join('.'));
   }
   return copy;
 }
 
 /** Whether there is anything to encrypt at all. */
 export function holdsCredentials(input: ConfigInput): boolean {
-  const sections = input as Readonly<Record<string, Readonly<Record<string, unknown>> | undefined>>;
-  return CREDENTIALS.some(([section, key]) => isPlainCredential(key, sections[String(section)]?.[String(key)]));
+  return credentialPaths(input).some((path) => isPlainCredential(path.at(-1), valueAt(input, path)));
 }
 
 /**
@@ -46,7 +71,7 @@ export function holdsCredentials(input: ConfigInput): boolean {
  * @throws ConfigError
  */
 export function sealText(file: string, text: string, cipher: ValueCipher): Recoded {
-  return recode(file, text, CREDENTIALS, (value, path) => {
+  return recode(file, text, credentialPaths(parse(file, text).toJS()), (value, path) => {
     if (!isPlainCredential(path.at(-1), value) || namesVariable(value)) return undefined;
     const plain = value.replaceAll('$${', '${');
     const encrypted = cipher.encrypt(plain, path.join('.'));
@@ -114,7 +139,7 @@ function prove(file: string, before: Document, edits: readonly (Replacement & { 
   // Copied, so that what an alias repeats are values of their own.
   const expected: unknown = JSON.parse(JSON.stringify(before.toJS() ?? null));
   for (const { path, value } of edits) {
-    const parent = path.slice(0, -1).reduce((at, key) => (at as Record<string | number, unknown>)[key], expected);
+    const parent = valueAt(expected, path.slice(0, -1));
     (parent as Record<string | number, unknown>)[path.at(-1)!] = value;
   }
   if (isDeepStrictEqual(expected, JSON.parse(JSON.stringify(parse(file, text).toJS() ?? null)))) return;

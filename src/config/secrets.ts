@@ -12,6 +12,8 @@ export function secretsOf(config: Config): string[] {
     decoded(ofUrl),
     config.board.password,
     config.board.token,
+    ...config.cutover.pgbouncer.map(({ password }) => password),
+    ...config.cutover.hooks.flatMap(({ environment }) => Object.values(environment)),
   ];
   return [...new Set(secrets.filter((secret): secret is string => secret !== undefined && secret !== ''))];
 }

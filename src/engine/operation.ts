@@ -5,6 +5,7 @@ import type { BoundCluster } from '../postgres/cluster.ts';
 import type { Database } from '../postgres/database.ts';
 import type { Ledger } from '../postgres/ledger.ts';
 import type { Programs } from '../postgres/programs.ts';
+import type { Traffic } from '../postgres/traffic.ts';
 import type { ReplicationEngine } from '../replication/engine.ts';
 import type { Finding } from './finding.ts';
 
@@ -33,6 +34,8 @@ export interface OperationContext<I = unknown> {
   readonly engine: ReplicationEngine;
   /** pg_dump, pg_restore and friends, run with the password in their environment only. */
   readonly programs: Programs;
+  /** Who leads applications to the cluster that is open. */
+  readonly traffic: Traffic;
   /** The configuration without its secrets. */
   readonly settings: Settings;
   readonly run: {
@@ -46,6 +49,8 @@ export interface OperationContext<I = unknown> {
   readonly signal: AbortSignal;
   readonly log: Logger;
   readonly progress: (progress: Progress) => void;
+  /** A line in the run's log, which `pgconvoy logs` and the board show; never a secret. Never waits, never fails. */
+  readonly note: (line: string) => void;
 }
 
 /** What `check` saw: the desired state holds (with the facts), or this much of it is missing. */

@@ -85,7 +85,8 @@ export function stagesOf(rows: readonly Row[], options: Readonly<Record<string, 
 }
 
 function titleOf({ operation, policy }: Step): string {
-  const title = policy.reversed ? `On the way back: ${operation.title}` : operation.title;
+  const own = policy.title ?? operation.title;
+  const title = policy.reversed ? `On the way back: ${own}` : own;
   return policy.direction === 'undo' ? `Taken back: ${title}` : title;
 }
 

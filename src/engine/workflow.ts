@@ -3,13 +3,15 @@ import type { AnyOperation, Operation } from './operation.ts';
 
 /** On which options of a run a row depends; a row that is left out makes no job. */
 export interface Condition {
-  /** Only in runs that have this option. */
-  readonly when?: string;
+  /** Only in runs that have this option, or all of these. */
+  readonly when?: string | readonly string[];
   /** Only in runs that do not have it. */
   readonly unless?: string;
 }
 
 export interface StepPolicy extends Condition {
+  /** In place of the operation's own, where several rows have the same operation. */
+  readonly title?: string;
   /** How often BullMQ tries the job before it counts as failed. Default 5. */
   readonly attempts?: number;
   /** For preflight checks: `report` (default) lets the run go on, `block` fails the step on a blocking finding. */
@@ -73,9 +75,12 @@ export const undo = (row: Step): Step => {
   return { ...row, policy: { ...row.policy, direction: 'undo' } };
 };
 
+/** The option of runs with a command of the operator for this moment of the cutover. */
+export const hookOption = (at: string): string => `hooks:${at}`;
+
 /** Whether a row takes part in runs with these options. */
 export const applies = (condition: Condition, options: Readonly<Record<string, boolean>>): boolean =>
-  (condition.when === undefined || options[condition.when] === true) &&
+  [condition.when ?? []].flat().every((name) => options[name] === true) &&
   (condition.unless === undefined || options[condition.unless] !== true);
 
 export interface Workflow {

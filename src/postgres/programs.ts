@@ -144,7 +144,7 @@ async function versionIn(bin: string): Promise<ProgramVersion | undefined> {
 }
 
 /** Nothing of libpq's own variables gets through: what counts is the address we were given. Messages come in English. */
-function plainEnvironment(): Record<string, string> {
+export function plainEnvironment(): Record<string, string> {
   const kept = ['PATH', 'HOME', 'TMPDIR', 'LD_LIBRARY_PATH'].flatMap((name) => {
     const value = process.env[name];
     return value === undefined ? [] : [[name, value] as const];

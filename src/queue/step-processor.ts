@@ -92,6 +92,7 @@ export function stepProcessor(options: StepProcessorOptions) {
         signal,
         log: bound,
         progress: record.progress,
+        note: (line) => note(attemptOf, line),
         findings: (findings) => record.findings(findings),
       });
     } catch (error) {

@@ -186,6 +186,8 @@ export interface StepExecution {
   readonly log: Logger;
   /** May be called at any rate; never throws, never waits. */
   readonly progress: (progress: Progress) => void;
+  /** A line in the job's log. Never throws, never waits. */
+  readonly note: (line: string) => void;
   /** Keeps findings with the job, so that a step that they block still shows them. */
   readonly findings: (findings: readonly Finding[]) => Promise<void>;
 }

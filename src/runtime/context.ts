@@ -4,6 +4,7 @@ import type { Logger } from '../log.ts';
 import type { Cluster } from '../postgres/cluster.ts';
 import { Ledger } from '../postgres/ledger.ts';
 import type { Programs } from '../postgres/programs.ts';
+import type { Traffic } from '../postgres/traffic.ts';
 import type { ReplicationEngine } from '../replication/engine.ts';
 
 /** What all jobs of one process share. */
@@ -12,6 +13,7 @@ export interface Clusters {
   readonly target: Cluster;
   readonly settings: Settings;
   readonly programs: Programs;
+  readonly traffic: Traffic;
 }
 
 export interface Job {
@@ -25,6 +27,8 @@ export interface Job {
   readonly signal: AbortSignal;
   readonly log: Logger;
   readonly progress: (progress: Progress) => void;
+  /** Where nobody keeps a log, lines go nowhere. */
+  readonly note?: (line: string) => void;
   /** Rows travel back: the new cluster is the source of this job, the old one its target. */
   readonly reversed?: boolean;
 }
@@ -46,11 +50,13 @@ export function openContext(clusters: Clusters, job: Job): { context: OperationC
       targetLedger: new Ledger(targetCluster),
       engine: job.engine,
       programs: clusters.programs,
+      traffic: clusters.traffic,
       settings: clusters.settings,
       run: job.run,
       signal: job.signal,
       log: job.log,
       progress: job.progress,
+      note: job.note ?? (() => {}),
     },
     async close() {
       await Promise.all([sourceCluster.close(), targetCluster.close()]);

@@ -40,7 +40,7 @@ async function executeStep(
   operation: AnyOperation,
   execution: StepExecution,
 ): Promise<OperationResult> {
-  const { run, step, log, progress } = execution;
+  const { run, step, log, progress, note } = execution;
   // A lost lock stops the step as a cancel does, but the step is tried again.
   const lockLost = new AbortController();
   const signal = AbortSignal.any([execution.signal, lockLost.signal]);
@@ -56,6 +56,7 @@ async function executeStep(
     signal,
     log,
     progress,
+    note,
   });
   try {
     return await runOperation(operation, context, step.policy, {

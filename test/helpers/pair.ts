@@ -8,6 +8,8 @@ import { Cluster } from '../../src/postgres/cluster.ts';
 import type { Side } from '../../src/postgres/cluster.ts';
 import { id, lit } from '../../src/postgres/sql.ts';
 import { createPrograms } from '../../src/postgres/programs.ts';
+import { NO_TRAFFIC } from '../../src/postgres/traffic.ts';
+import type { Traffic } from '../../src/postgres/traffic.ts';
 import type { EngineName, ReplicationEngine } from '../../src/replication/engine.ts';
 import { engineFor } from '../../src/replication/engines.ts';
 import { openContext } from '../../src/runtime/context.ts';
@@ -21,6 +23,7 @@ export interface PairOptions {
   readonly settings?: Partial<ConfigInput>;
   /** Native, unless said otherwise. The servers of pglogical are 13 and 18: on 15 and 17 dropping a database would hang. */
   readonly engine?: EngineName;
+  readonly traffic?: Traffic;
 }
 
 export interface ContextOptions {
@@ -30,6 +33,7 @@ export interface ContextOptions {
   /** The target is the source of this job, and the source its target. */
   readonly reversed?: boolean;
   readonly onProgress?: (progress: Progress) => void;
+  readonly onNote?: (line: string) => void;
 }
 
 /**
@@ -88,6 +92,7 @@ export class TestPair implements AsyncDisposable {
         settings,
         // The newest of the two has the newest client tools.
         programs: createPrograms({ bin: target.clients ? target.bin : source.bin }),
+        traffic: options.traffic ?? NO_TRAFFIC,
       },
       engineFor(engine, 0),
       suffix,
@@ -132,6 +137,7 @@ export class TestPair implements AsyncDisposable {
       signal: options.signal ?? new AbortController().signal,
       log: createLogger('silent'),
       progress: options.onProgress ?? (() => {}),
+      note: options.onNote ?? (() => {}),
       reversed: options.reversed ?? false,
     });
     this.#open.push(close);

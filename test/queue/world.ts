@@ -144,6 +144,7 @@ export async function openWorld(server?: {
       source: { name: execution.database?.name ?? 'postgres' },
       signal: execution.signal,
       progress: execution.progress,
+      note: execution.note,
       log: execution.log,
       input: execution.step.input,
       run: {

@@ -55,6 +55,7 @@ describe('createExecutor', () => {
     signal,
     log: createLogger('silent'),
     progress: () => {},
+    note: () => {},
     findings: async () => {},
   });
   const sessions = (side: 'source' | 'target', where: string) =>

@@ -270,7 +270,7 @@ describe('mistakes', () => {
       '  F:8:23: databases.include: a list is expected, e.g. [one, two], but this is another text',
       '    → See config.example.yaml for this key, its meaning and its default.',
       '  F:9:1: unknown key "passwordFile"',
-      '    → "passwordFile" belongs under source or target or queue or board.',
+      '    → "passwordFile" belongs under source or target or queue or cutover.pgbouncer or board.',
       '  F:10:1: unknown key "colour"',
       '    → Known at the top are source, target, queue, engine, databases, replication, fix, budgets, deadlines, cutover, comparison, notReplicated, accept, board, tools, state, logLevel.',
     ]);
