@@ -1,7 +1,7 @@
 import { acceptFindings } from '../engine/finding.ts';
 import type { Finding } from '../engine/finding.ts';
 import { createLogger } from '../log.ts';
-import { openedKey } from '../operations/cutover/opened.ts';
+import { openedDatabases } from '../operations/cutover/opened.ts';
 import { lookForDrift } from '../operations/drift/look.ts';
 import { schemaKey } from '../operations/schema/schema-state.ts';
 import { Ledger } from '../postgres/ledger.ts';
@@ -59,9 +59,9 @@ async function copiedDatabases({ target }: Clusters, signal: AbortSignal): Promi
   const bound = target.bind({ applicationName: 'pgconvoy/status', signal });
   try {
     const ledger = new Ledger(bound);
-    const [copied, opened] = [await ledger.entries(schemaKey('').kind), await ledger.entries(openedKey('').kind)];
-    const done = new Set(opened.map(({ database }) => database));
-    return copied.map(({ database }) => database).filter((database) => !done.has(database));
+    const copied = await ledger.entries(schemaKey('').kind);
+    const opened = await openedDatabases(ledger, bound);
+    return copied.map(({ database }) => database).filter((database) => !opened.has(database));
   } finally {
     await bound.close();
   }

@@ -3,7 +3,7 @@ import { defineOperation, holds, lacks } from '../../engine/operation.ts';
 import type { OperationContext } from '../../engine/operation.ts';
 import { PgconvoyError, UnreachableError } from '../../errors.ts';
 import { DatabaseError } from '../../postgres/errors.ts';
-import { openedKey } from '../cutover/opened.ts';
+import { openedDatabases } from '../cutover/opened.ts';
 import { forgetProof, noteProof, provenBefore } from './canary/proof-note.ts';
 import { ROAD } from './canary/road.ts';
 import type { RoadStep } from './canary/road.ts';
@@ -69,8 +69,8 @@ async function look(context: OperationContext<Remembering>) {
 }
 
 /** From the cutover of the last database on, no row travels any more. */
-async function everythingOpened({ targetLedger, run }: OperationContext): Promise<boolean> {
-  const opened = new Set((await targetLedger.entries(openedKey('').kind)).map(({ database }) => database));
+async function everythingOpened({ targetLedger, targetCluster, run }: OperationContext): Promise<boolean> {
+  const opened = await openedDatabases(targetLedger, targetCluster);
   return run.databases.length > 0 && run.databases.every((database) => opened.has(database));
 }
 

@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { defineOperation, holds, lacks } from '../../engine/operation.ts';
 import type { OperationContext } from '../../engine/operation.ts';
 import type { Side } from '../../postgres/cluster.ts';
+import { openedKey } from '../cutover/opened.ts';
 
 /**
  * Kinds of notes that tell how to put something back, or who would be locked out without them. While one is left, the ledger stays.
@@ -72,10 +73,13 @@ async function toPutBack(context: OperationContext): Promise<Kept[]> {
       for (const { kind, database, object } of await ledger.entries(each)) kept.push({ side, kind, database, object });
     }
   }
-  // The note that a database is open on the target says why its fence is kept: both stay.
-  const fenced = new Set(kept.filter(({ kind }) => kind === 'fence').map(({ database }) => database));
-  for (const { kind, database, object } of await context.targetLedger.entries('opened')) {
-    if (fenced.has(database)) kept.push({ side: 'target', kind, database, object });
+  // The note of the other side, where applications are, says why a fence is kept: both stay.
+  const fences = kept.filter(({ kind }) => kind === 'fence');
+  for (const [side, ledger] of ledgers(context)) {
+    const fenced = new Set(fences.filter((fence) => fence.side !== side).map(({ database }) => database));
+    for (const { kind, database, object } of await ledger.entries(openedKey('').kind)) {
+      if (fenced.has(database)) kept.push({ side, kind, database, object });
+    }
   }
   return kept;
 }

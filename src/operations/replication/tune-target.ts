@@ -3,7 +3,7 @@ import { defineOperation, holds, lacks } from '../../engine/operation.ts';
 import type { OperationContext } from '../../engine/operation.ts';
 import { id, lit, sql } from '../../postgres/sql.ts';
 import { offers } from '../../postgres/versions.ts';
-import { openedKey } from '../cutover/opened.ts';
+import { openedDatabases } from '../cutover/opened.ts';
 import { subscriptionName } from '../../replication/names.ts';
 
 const KIND = 'setting';
@@ -57,12 +57,12 @@ export const tuneTarget = defineOperation({
 });
 
 /** Every database of the run is being copied or streams already, or is open on the target: a run that begins again. */
-async function nothingToCopy({ target, targetLedger, run }: OperationContext): Promise<boolean> {
+async function nothingToCopy({ target, targetLedger, targetCluster, run }: OperationContext): Promise<boolean> {
   const enabled = await target.many(Subscription, sql`select subname as name from pg_subscription where subenabled`);
   const known = new Set(enabled.map(({ name }) => name));
   const rest = run.databases.filter((database) => !known.has(subscriptionName(database)));
   if (rest.length === 0) return run.databases.length > 0;
-  const opened = new Set((await targetLedger.entries(openedKey('').kind)).map(({ database }) => database));
+  const opened = await openedDatabases(targetLedger, targetCluster);
   return rest.every((database) => opened.has(database));
 }
 

@@ -1,7 +1,7 @@
 import { errorText } from '../../errors.ts';
 import { schemaKey, SchemaNote } from '../../operations/schema/schema-state.ts';
 import { fenceKey } from '../../operations/cutover/fence.ts';
-import { openedKey } from '../../operations/cutover/opened.ts';
+import { openedDatabases } from '../../operations/cutover/opened.ts';
 import { databaseKey } from '../../operations/databases/create-database.ts';
 import { secretKey } from '../../operations/replication/secret.ts';
 import { ListedDatabase, listedDatabases, ServerState, serverState } from '../../postgres/catalog/listed-databases.ts';
@@ -109,14 +109,14 @@ async function readTarget(
   const databases = usable(await maintenance.many(ListedDatabase, listedDatabases()));
   const ledger = new Ledger(target);
   const ours = (await ledger.entries(databaseKey('').kind)).map(({ database }) => database);
-  const opened = (await ledger.entries(openedKey('').kind)).map(({ database }) => database);
+  const opened = await openedDatabases(ledger, target);
   const schemas = await ledger.entries(schemaKey('').kind);
   const subscriptions = await (engine ?? nativeEngine).overview(target, ours);
   return {
     server,
     databases,
     ours: new Set(ours),
-    opened: new Set(opened),
+    opened: new Set(opened.keys()),
     schemas: new Map(
       schemas.map(({ database, before }) => [database, SchemaNote.parse(before).complete ? 'complete' : 'begun']),
     ),
