@@ -7,7 +7,13 @@ import { stop } from './stop.ts';
 import { untilStreaming } from './upgrade.ts';
 
 /** What the cutover does and a rehearsal does as it is: it looks, or it is put back. */
-const AS_IT_IS: ReadonlySet<AnyOperation> = new Set([op.awaitCatchUp, op.checkDrift, op.compareTables, ...PUT_BACK]);
+const AS_IT_IS: ReadonlySet<AnyOperation> = new Set([
+  op.awaitCatchUp,
+  op.copyLargeObjects,
+  op.checkDrift,
+  op.compareTables,
+  ...PUT_BACK,
+]);
 
 /** A row of the cutover as it is rehearsed. Left out is what belongs to the source, to what is in front of it, or to opening. */
 function rehearsed(row: Row): readonly Row[] {

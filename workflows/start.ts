@@ -15,6 +15,7 @@ export const start = defineWorkflow({
     eachDatabase(op.createSubscription),
     eachDatabase(op.copyTables),
     eachDatabase(op.buildIndexes),
+    eachDatabase(op.copyLargeObjects),
     // Statistics can wait until all rows stream: the sooner they do, the less WAL the slots hold.
     eachDatabase(op.analyzeTables, {}, { yields: true }),
     barrier('Every database is streaming'),

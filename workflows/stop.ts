@@ -10,13 +10,15 @@ export const stop = defineWorkflow({
   title: 'Switch over to the target',
   rows: [
     eachDatabase(op.awaitCatchUp),
+    // Once more, so that the outage has only the very latest changes to copy.
+    eachDatabase(op.copyLargeObjects),
     barrier('Every database has caught up'),
 
     eachDatabase(op.checkDrift, {}, { findings: 'block' }),
     eachDatabase(op.fenceSource, {}, { startsOutage: true }),
     eachDatabase(op.awaitLsn),
     eachDatabase(op.copySequences),
-    eachDatabase(op.refreshMaterializedViews),
+    eachDatabase(op.copyUnreplicated),
     eachDatabase(op.compareTables),
     eachDatabase(op.createDeferredTriggers),
     eachDatabase(op.copyDatabasePrivileges),

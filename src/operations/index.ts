@@ -9,6 +9,7 @@ import { openTarget } from './cutover/open-target.ts';
 import { copyDatabasePrivileges } from './databases/copy-database-privileges.ts';
 import { createDatabase } from './databases/create-database.ts';
 import { checkDrift } from './drift/check-drift.ts';
+import { copyLargeObjects } from './large-objects/copy-large-objects.ts';
 import { awaitCatchUp } from './replication/await-catch-up.ts';
 import { copySnapshot } from './replication/copy-snapshot.ts';
 import { copyTables } from './replication/copy-tables.ts';
@@ -29,7 +30,7 @@ import { createDeferredTriggers } from './schema/create-deferred-triggers.ts';
 import { dropRestoreJournal } from './schema/drop-restore-journal.ts';
 import { copySequences } from './sequences/copy-sequences.ts';
 import { setReplicaIdentity } from './tables/set-replica-identity.ts';
-import { refreshMaterializedViews } from './views/refresh-materialized-views.ts';
+import { copyUnreplicated } from './unreplicated/copy-unreplicated.ts';
 import type { AnyOperation } from '../engine/operation.ts';
 
 export {
@@ -42,11 +43,13 @@ export {
   checkDrift,
   compareTables,
   copyDatabasePrivileges,
+  copyLargeObjects,
   copyRoles,
   copySchema,
   copySequences,
   copySnapshot,
   copyTables,
+  copyUnreplicated,
   createDatabase,
   createDeferredTriggers,
   createPublication,
@@ -60,7 +63,6 @@ export {
   holdTarget,
   openTarget,
   proveEngine,
-  refreshMaterializedViews,
   removeLedger,
   setReplicaIdentity,
   tryDatabasePrivileges,
@@ -85,12 +87,13 @@ const all: readonly AnyOperation[] = [
   copyTables,
   buildIndexes,
   analyzeTables,
+  copyLargeObjects,
   awaitCatchUp,
   checkDrift,
   fenceSource,
   awaitLsn,
   copySequences,
-  refreshMaterializedViews,
+  copyUnreplicated,
   compareTables,
   createDeferredTriggers,
   copyDatabasePrivileges,

@@ -157,7 +157,7 @@ export const sourceQueries = (database: string): SourceQuery[] => [
   ask('sequences.userSequences', sequences.userSequences(), sequences.SequenceName),
   ask(
     'sequences.sequenceValues',
-    sequences.sequenceValues([{ schema: 'public', name: 'sample_id_seq', start: null }]),
+    sequences.sequenceValues([{ schema: 'public', name: 'sample_id_seq' }]),
     sequences.SequenceValue,
   ),
   ask('server-life.serverLife', serverLife.serverLife(), serverLife.ServerLife),
@@ -178,7 +178,11 @@ export const sourceQueries = (database: string): SourceQuery[] => [
   ask('unreplicated.unreplicatedKinds', unreplicated.unreplicatedKinds(), unreplicated.Unreplicated),
   ask('unreplicated.unloggedTables', unreplicated.unloggedTables(), unreplicated.UnloggedTable),
   ask('unreplicated.extensionTables', unreplicated.extensionTables(), unreplicated.ExtensionTable),
-  ask('unreplicated.rowSums', unreplicated.rowSums([{ ...COMPARED, condition: 'where "id" > 0' }]), unreplicated.RowSum),
+  ask(
+    'unreplicated.rowSums',
+    unreplicated.rowSums([{ schema: 'public', name: 'sample', columns: ['id', 'Odd "c"'], condition: 'where "id" > 0' }]),
+    unreplicated.RowSum,
+  ),
 ];
 
 /** DDL of `fix`: only read here, since each of them changes the table. */

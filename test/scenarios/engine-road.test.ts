@@ -25,7 +25,7 @@ const CUTOVER: readonly AnyOperation[] = [
   op.fenceSource,
   op.awaitLsn,
   op.copySequences,
-  op.refreshMaterializedViews,
+  op.copyUnreplicated,
   op.compareTables,
   op.createDeferredTriggers,
   op.copyDatabasePrivileges,

@@ -18,7 +18,7 @@ export function observedOf(
       indexes: countOf(steps, 'build-indexes', 'objects'),
       tables: countOf(steps, 'copy-tables', 'tables'),
       triggers: countOf(steps, 'create-deferred-triggers', 'triggers'),
-      materializedViews: countOf(steps, 'refresh-materialized-views', 'views'),
+      materializedViews: countOf(steps, 'copy-unreplicated', 'views'),
     },
     cutover,
     sequences: sequencesOf(steps),

@@ -14,7 +14,7 @@ export type HeldNote = z.output<typeof HeldNote>;
 /** In the target's ledger alone: what opens a target looks for a fence, and that is a note in the source's. */
 export const heldKey = (database: string) => ({ kind: 'rehearsal', database });
 
-const isRehearsal = ({ run }: Pick<OperationContext, 'run'>): boolean => run.options['rehearsal'] === true;
+export const isRehearsal = ({ run }: Pick<OperationContext, 'run'>): boolean => run.options['rehearsal'] === true;
 
 /** The note that a rehearsal holds this database, or undefined. */
 export async function heldTarget({

@@ -1,10 +1,10 @@
 import type { AnyOperation } from '../../engine/operation.ts';
 import { createDeferredTriggers } from '../schema/create-deferred-triggers.ts';
 import { copySequences } from '../sequences/copy-sequences.ts';
-import { refreshMaterializedViews } from '../views/refresh-materialized-views.ts';
+import { copyUnreplicated } from '../unreplicated/copy-unreplicated.ts';
 
 /**
  * What a rehearsal does on the target as inside an outage, and takes back: operations whose `undo` leaves the target as setup and
  * start have made it. In the order of the cutover.
  */
-export const PUT_BACK: readonly AnyOperation[] = [copySequences, refreshMaterializedViews, createDeferredTriggers];
+export const PUT_BACK: readonly AnyOperation[] = [copySequences, copyUnreplicated, createDeferredTriggers];
