@@ -6,6 +6,7 @@ import type { Workflow } from '../engine/workflow.ts';
 export function configuredOptions(workflow: Workflow, { cutover }: Config): Readonly<Record<string, boolean>> {
   const configured: Readonly<Record<string, boolean>> = {
     together: cutover.together,
+    reverse: cutover.reverse,
     pgbouncer: cutover.pgbouncer.length > 0,
     ...Object.fromEntries(cutover.hooks.map(({ at }) => [hookOption(at), true])),
   };

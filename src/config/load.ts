@@ -116,6 +116,7 @@ function resolveConfig(yaml: YamlFile, file: string | undefined, options: LoadOp
   if (!source || !target || problems.length > 0) throw configError(problems);
 
   const { fromTarget } = config.source;
+  const { fromSource } = config.target;
   const complete: Config = {
     ...config,
     source: {
@@ -127,7 +128,15 @@ function resolveConfig(yaml: YamlFile, file: string | undefined, options: LoadOp
         sslmode: fromTarget.sslmode ?? source.resolved.sslmode,
       },
     },
-    target: { ...config.target, ...target.resolved },
+    target: {
+      ...config.target,
+      ...target.resolved,
+      fromSource: {
+        host: fromSource.host ?? target.address.host,
+        port: fromSource.port ?? target.address.port,
+        sslmode: fromSource.sslmode ?? target.resolved.sslmode,
+      },
+    },
     queue,
     cutover: { ...config.cutover, pgbouncer },
     board,
@@ -161,6 +170,7 @@ function settingsOf(config: Config): Settings {
     accept,
     databases,
     source: { fromTarget: config.source.fromTarget },
+    target: { fromSource: config.target.fromSource },
   };
 }
 
@@ -349,12 +359,15 @@ interface Scope {
   readonly warnings: string[];
 }
 
+/** What both sides have. */
+type Server = Omit<Config['target'], 'fromSource'>;
+
 interface ResolvedServer {
   readonly address: ServerAddress;
-  readonly resolved: Config['target'];
+  readonly resolved: Server;
 }
 
-function resolveServer(side: Side, server: Config['target'], scope: Scope): ResolvedServer | undefined {
+function resolveServer(side: Side, server: Server, scope: Scope): ResolvedServer | undefined {
   const { env, problems } = scope;
   const written = (key: string) => valueAt(scope.given, [side, key]) !== undefined;
   const fromEnvironment = environmentParts(env, problems);
@@ -448,7 +461,7 @@ function environmentParts(env: Environment, problems: Problem[]): ConnectionPart
 }
 
 /** The file's password, else its passwordFile, else PGPASSWORD, else .pgpass; none is fine for trust, peer and the like. */
-function passwordOf(side: Side, server: Config['target'], query: PasswordQuery, scope: Scope): string | undefined {
+function passwordOf(side: Side, server: Server, query: PasswordQuery, scope: Scope): string | undefined {
   if (server.password !== undefined) {
     if (server.passwordFile !== undefined) twice([side], scope);
     return server.password;

@@ -112,7 +112,12 @@ export const Config = z.strictObject({
       .strictObject({ host: z.string().optional(), port: Port.optional(), sslmode: SslMode.optional() })
       .default({}),
   }).prefault({}),
-  target: ServerConfig.prefault({}),
+  target: ServerConfig.extend({
+    /** Where the source server reaches the target, for the way back, when that differs from where we do. */
+    fromSource: z
+      .strictObject({ host: z.string().optional(), port: Port.optional(), sslmode: SslMode.optional() })
+      .default({}),
+  }).prefault({}),
   queue: z
     .strictObject({
       /** redis://, rediss:// or unix:///path; nothing (neither url, sentinels nor clusterNodes): a private redis-server on this machine. */
@@ -212,6 +217,8 @@ export const Config = z.strictObject({
     .strictObject({
       /** Whether nobody opens before all databases of the run are ready; else each opens as soon as it is. */
       together: z.boolean().default(false),
+      /** Whether rows travel back once a database is open on the target, so that `pgconvoy rollback` loses none. */
+      reverse: z.boolean().default(true),
       /** Commands that are run, on the machine of the worker, at moments of the cutover. */
       hooks: z.array(HookConfig).default([]),
       /** PgBouncers that are switched from one cluster to the other, so that their clients see a pause and no error. */
@@ -294,5 +301,6 @@ export type Settings = Pick<
   | 'databases'
 > & {
   readonly source: Pick<Config['source'], 'fromTarget'>;
+  readonly target: Pick<Config['target'], 'fromSource'>;
   readonly cutover: Omit<Config['cutover'], 'hooks' | 'pgbouncer'>;
 };

@@ -17,6 +17,7 @@ const settings = {
   comparison: 'checksum',
   accept: ['large-objects', { finding: 'schema-drift', database: 'shop', reason: 'not used | any more' }],
   source: { fromTarget: {} },
+  target: { fromSource: {} },
 } as unknown as Settings;
 
 const bothThere: Ledgers = {
