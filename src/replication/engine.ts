@@ -115,6 +115,13 @@ export interface ReplicationEngine {
   /** Creates the subscription on the existing slot, disabled: `enable` starts the copy, if it shall copy. */
   createSubscription(pair: Pair, options: { readonly copy: boolean }): Promise<void>;
   enable(pair: Pair): Promise<void>;
+  /**
+   * The subscription, which is disabled, begins behind this position of the source's WAL: what was committed before it never travels.
+   * @see https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-REPLICATION
+   */
+  beginAt(pair: Pair, lsn: string): Promise<void>;
+  /** Whether the subscription begins there, or has come further. */
+  beginsAt(pair: Pair, lsn: string): Promise<boolean>;
   /** Has workers that should run and do not start now, where the engine itself would take minutes. */
   wake?(pair: Pair): Promise<void>;
   /** Takes in what was added to the publication since; copies those tables. */

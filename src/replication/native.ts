@@ -6,14 +6,20 @@ import type { BoundCluster } from '../postgres/cluster.ts';
 import { DatabaseError } from '../postgres/errors.ts';
 import { inSecrecy } from '../postgres/secrecy.ts';
 import { fragment, id, join, lit, sql } from '../postgres/sql.ts';
+import type { Sql } from '../postgres/sql.ts';
 import { offers } from '../postgres/versions.ts';
 import type { Pair, ReplicationEngine, SubscriptionOverview, SubscriptionState, TableName } from './engine.ts';
 import { OURS, PUBLICATION, slotName, subscriptionName } from './names.ts';
+import { beginAt, beginsAt } from './origins.ts';
 import { secretsOf } from './secrets.ts';
 import { createSlot, createSlotWithSnapshot, dropSlots, hasConfirmed, slot } from './slots.ts';
 import { tablesWithout } from './table-names.ts';
 
 const PLUGIN = 'pgoutput';
+
+/** The origin that a subscription keeps its position in is named by its number. */
+const nativeOrigin = (database: string): Sql =>
+  sql`select 'pg_' || oid::text as name from pg_subscription where subname = ${subscriptionName(database)}`;
 
 /**
  * Publications, slots and subscriptions of PostgreSQL itself, source 10 and later.
@@ -35,6 +41,8 @@ export const nativeEngine: ReplicationEngine = {
   overview,
   createSubscription,
   enable: (pair) => alter(pair, 'enable'),
+  beginAt: (pair, lsn) => beginAt(pair, nativeOrigin, lsn),
+  beginsAt: (pair, lsn) => beginsAt(pair, nativeOrigin, lsn),
   refresh: (pair) => alter(pair, 'refresh publication'),
   disable: (pair) => alter(pair, 'disable'),
   dropSubscription,

@@ -2,8 +2,10 @@ import * as z from 'zod';
 import { walMarker } from '../postgres/catalog/fence.ts';
 import type { Database } from '../postgres/database.ts';
 import { sql } from '../postgres/sql.ts';
+import type { Sql } from '../postgres/sql.ts';
 import type { Pair, ReplicationEngine } from './engine.ts';
 import { slotName } from './names.ts';
+import { beginAt, beginsAt } from './origins.ts';
 import { overview } from './pglogical/overview.ts';
 import { replicateDdl } from './pglogical/ddl.ts';
 import { publish, publishedTables, unpublish } from './pglogical/provider.ts';
@@ -19,6 +21,9 @@ import {
 import { createSlot, createSlotWithSnapshot, dropSlots, hasConfirmed, slot } from './slots.ts';
 
 const PLUGIN = 'pglogical_output';
+
+/** The origin has the name of the slot. */
+const pglogicalOrigin = (database: string): Sql => sql`select ${slotName(database)}::text as name`;
 
 /**
  * The pglogical extension, source 9.4 and later. Never its functions that wait: they know no end, and one of them crashes the server when
@@ -41,6 +46,8 @@ export const pglogicalEngine: ReplicationEngine = {
   overview,
   createSubscription,
   enable,
+  beginAt: (pair, lsn) => beginAt(pair, pglogicalOrigin, lsn),
+  beginsAt: (pair, lsn) => beginsAt(pair, pglogicalOrigin, lsn),
   refresh,
   disable,
   wake,

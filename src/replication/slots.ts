@@ -99,7 +99,7 @@ async function refusedPlugin({ source }: Pair, plugin: string, cause: DatabaseEr
   const wanted = [...libraries.split(',').map((name) => name.trim().replaceAll('"', '')), plugin];
   const listed = wanted.map((name) => lit(name).text.trim()).join(', ');
   return new PgconvoyError(cause.message, {
-    hint: `On the source: ALTER SYSTEM SET output_plugin_libraries = ${listed}; SELECT pg_reload_conf(); (no restart) Then retry the step.`,
+    hint: `On the ${source.side}: ALTER SYSTEM SET output_plugin_libraries = ${listed}; SELECT pg_reload_conf(); (no restart) Then retry the step.`,
     cause,
   });
 }
@@ -115,13 +115,13 @@ async function blockedSlot({ source }: Pair, timeoutMs: number, cause: unknown):
     )
     .join(' ');
   return new DeadlineExceeded(
-    `source, database "${source.name}": the replication slot could not be created within ${timeoutMs} ms, because ` +
+    `${source.side}, database "${source.name}": the replication slot could not be created within ${timeoutMs} ms, because ` +
       `write transactions have been running all the time: ${named === '' ? 'they have just ended' : named}`,
     {
       hint:
         blockers.length === 0
           ? 'Retry the step.'
-          : `Let them end, or end them on the source: ${remedy} Then retry the step.`,
+          : `Let them end, or end them on the ${source.side}: ${remedy} Then retry the step.`,
       disposition: 'wait',
       cause,
     },

@@ -6,22 +6,29 @@ import { replicationSecret } from './secret.ts';
 
 /**
  * The connection string by which the target's workers reach a database of the source: the replication role, at the address
- * that `source.fromTarget` gives, else at the one we use ourselves. Holds a password: never log it.
+ * that `source.fromTarget` gives (`target.fromSource` on the way back), else at the one we use ourselves. Holds a password: never log it.
  * @see https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-KEYWORD-VALUE
  * @throws PgconvoyError where the replication role has not been made yet
  */
 export async function replicationConninfo(
-  context: Pick<OperationContext, 'targetLedger' | 'sourceCluster' | 'settings'>,
+  context: Pick<OperationContext, 'targetLedger' | 'sourceCluster' | 'targetCluster' | 'settings'>,
   database: string,
 ): Promise<string> {
-  const { fromTarget } = context.settings.source;
-  const { address } = context.sourceCluster.cluster;
   return conninfo({
-    host: fromTarget.host ?? address.host,
-    port: fromTarget.port ?? address.port,
-    sslmode: fromTarget.sslmode ?? libpqSslMode(address),
+    ...fromOtherServer(context),
     ...(await login(context, database)),
   });
+}
+
+/** Where the target's server reaches the source's: each of the two clusters may go by another address for the other one. */
+export function fromOtherServer({ sourceCluster, settings }: Pick<OperationContext, 'sourceCluster' | 'settings'>) {
+  const { address } = sourceCluster.cluster;
+  const told = sourceCluster.side === 'source' ? settings.source.fromTarget : settings.target.fromSource;
+  return {
+    host: told.host ?? address.host,
+    port: told.port ?? address.port,
+    sslmode: told.sslmode ?? libpqSslMode(address),
+  };
 }
 
 /**
@@ -42,12 +49,13 @@ export async function targetConninfo(
   });
 }
 
-async function login(context: Pick<OperationContext, 'targetLedger' | 'settings'>, dbname: string) {
+async function login(context: Pick<OperationContext, 'targetLedger' | 'targetCluster' | 'settings'>, dbname: string) {
   const { role } = context.settings.replication;
   const password = await replicationSecret(context);
   if (password === undefined) {
-    throw new PgconvoyError(`target: the password of the replication role "${role}" is not there`, {
-      hint: 'Run `pgconvoy setup`: it makes the role on the source and keeps its password in the target’s ledger.',
+    const { side } = context.targetCluster;
+    throw new PgconvoyError(`${side}: the password of the replication role "${role}" is not there`, {
+      hint: `Run \`pgconvoy ${side === 'target' ? 'setup' : 'stop'}\`: it makes the role on the ${side === 'target' ? 'source' : 'target'} and keeps its password in the ${side}'s ledger.`,
     });
   }
   return { dbname, user: role, password, connect_timeout: 10 };

@@ -6,12 +6,14 @@ import { inSecrecy } from '../../postgres/secrecy.ts';
 import { isVerifierOf, md5Verifier, scramVerifier } from '../../postgres/scram.ts';
 import { fragment, id, lit, since, sql } from '../../postgres/sql.ts';
 import { offers } from '../../postgres/versions.ts';
-import { replicationSecret, secretKey } from '../replication/secret.ts';
-import { dropTargetRole, hasTargetRole, makeTargetRole } from './target-role.ts';
+import { replicationSecret, secretIn, secretKey } from '../replication/secret.ts';
+import { dropRole } from './drop-role.ts';
+import { hasTargetRole, makeTargetRole } from './target-role.ts';
 
 const Role = z.object({
   /** LOGIN, REPLICATION and BYPASSRLS. */
   attributes: z.boolean(),
+  superuser: z.boolean(),
   /** Member of pg_read_all_data, or the server has no such role. */
   readsAll: z.boolean(),
   verifier: z.string().nullable(),
@@ -22,6 +24,7 @@ type Missing = 'secret' | 'target role' | 'role' | 'attributes' | 'password' | '
 /**
  * A role on the source for the target's workers, and no other. Row security does not hide rows from it. Its password is random
  * and made here; the source gets only the verifier of it (SCRAM; MD5 before 10), the target's ledger keeps it for CREATE SUBSCRIPTION.
+ * On the way back it is the same role with the same password on the other cluster, whose ledger keeps it as well.
  * @see https://www.postgresql.org/docs/current/logical-replication-security.html
  */
 export const createReplicationRole = defineOperation({
@@ -52,16 +55,19 @@ export const createReplicationRole = defineOperation({
   async apply(context) {
     const { source, target, targetLedger, settings, sourceCluster } = context;
     const role = settings.replication.role;
-    const fresh = randomBytes(24).toString('base64url');
+    const fresh = (await secretIn(context.sourceLedger, role)) ?? randomBytes(24).toString('base64url');
     await targetLedger.prepare();
     await inSecrecy(target, [fresh], () => targetLedger.record(secretKey(role), { password: fresh }));
     const password = (await replicationSecret(context))!;
     const { major } = await sourceCluster.facts();
     const verifier = offers(major, 'scramPasswords') ? scramVerifier(password) : md5Verifier(password, role);
-    const verb = (await existing(context)) ? fragment`alter` : fragment`create`;
+    const known = await existing(context);
+    const verb = known ? fragment`alter` : fragment`create`;
+    // Of an engine that logs in to its targets this cluster may be one already.
+    const power = known?.superuser && context.engine.logsInToTarget ? fragment`` : fragment`nosuperuser`;
     await inSecrecy(source, [verifier], () =>
       source.run(
-        sql`${verb} role ${id(role)} with login replication ${since('rowSecurity', fragment`bypassrls`, fragment``)} inherit nosuperuser nocreatedb nocreaterole
+        sql`${verb} role ${id(role)} with login replication ${since('rowSecurity', fragment`bypassrls`, fragment``)} inherit ${power} nocreatedb nocreaterole
               connection limit -1 valid until 'infinity' password ${lit(verifier)}`,
       ),
     );
@@ -70,30 +76,24 @@ export const createReplicationRole = defineOperation({
   },
 
   async undo(context) {
-    const { source, sourceCluster, targetLedger, settings } = context;
+    const { sourceCluster, targetCluster, sourceLedger, targetLedger, settings } = context;
     const role = settings.replication.role;
-    const exists = await existing(context);
-    if (exists) {
-      // Privileges that somebody gave it, or that the lane of a database left behind, would keep it from being dropped.
-      for (const { database } of await source.many(
-        z.object({ database: z.string() }),
-        databasesWithPrivilegesOf(role),
-      )) {
-        await sourceCluster.database(database).run(sql`drop owned by ${id(role)}`);
-      }
-      await source.run(sql`drop role ${id(role)}`);
+    let changed = false;
+    // Both are gone through, whichever directions and engines there were.
+    for (const cluster of [sourceCluster, targetCluster]) changed = (await dropRole(cluster, role)) || changed;
+    for (const ledger of [sourceLedger, targetLedger]) {
+      changed ||= (await secretIn(ledger, role)) !== undefined;
+      await ledger.forget(secretKey(role));
     }
-    const dropped = await dropTargetRole(context);
-    const secret = await replicationSecret(context);
-    await targetLedger.forget(secretKey(role));
-    return exists !== undefined || dropped || secret !== undefined;
+    return changed;
   },
 });
 
 function existing({ source, settings }: OperationContext) {
   return source.maybe(
     Role,
-    sql`select rolcanlogin and rolreplication and ${since('rowSecurity', fragment`rolbypassrls`, fragment`true`)} and rolinherit
+    sql`select rolsuper as superuser,
+               rolcanlogin and rolreplication and ${since('rowSecurity', fragment`rolbypassrls`, fragment`true`)} and rolinherit
                  and rolconnlimit = -1 and coalesce(rolvaliduntil = 'infinity', true) as attributes,
                rolpassword as verifier,
                not exists (select from pg_authid where rolname = 'pg_read_all_data')
@@ -102,11 +102,3 @@ function existing({ source, settings }: OperationContext) {
           from pg_authid a where rolname = ${settings.replication.role}`,
   );
 }
-
-/** Names of the databases that hold privileges of a role; those of shared objects count for the one we are in. */
-const databasesWithPrivilegesOf = (role: string) => sql`
-  select distinct d.datname as database
-    from pg_shdepend s join pg_database d on d.oid = s.dbid or s.dbid = 0 and d.datname = current_database()
-   where s.refclassid = 'pg_authid'::regclass
-     and s.refobjid = (select oid from pg_authid where rolname = ${role})
-     and d.datallowconn`;

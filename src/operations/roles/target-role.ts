@@ -1,8 +1,9 @@
 import * as z from 'zod';
 import type { OperationContext } from '../../engine/operation.ts';
-import { isVerifierOf, scramVerifier } from '../../postgres/scram.ts';
+import { isVerifierOf, md5Verifier, scramVerifier } from '../../postgres/scram.ts';
 import { inSecrecy } from '../../postgres/secrecy.ts';
 import { fragment, id, lit, sql } from '../../postgres/sql.ts';
+import { offers } from '../../postgres/versions.ts';
 
 const Role = z.object({ attributes: z.boolean(), verifier: z.string().nullable() });
 
@@ -29,20 +30,16 @@ export async function hasTargetRole(context: OperationContext, password: string)
 
 /** @see https://www.postgresql.org/docs/current/sql-createrole.html */
 export async function makeTargetRole(context: OperationContext, password: string): Promise<void> {
-  const { target, settings } = context;
+  const { target, targetCluster, settings } = context;
   const verb = (await existing(context)) ? fragment`alter` : fragment`create`;
-  const verifier = scramVerifier(password);
+  const { major } = await targetCluster.facts();
+  const verifier = offers(major, 'scramPasswords')
+    ? scramVerifier(password)
+    : md5Verifier(password, settings.replication.role);
   await inSecrecy(target, [verifier], () =>
     target.run(
       sql`${verb} role ${id(settings.replication.role)} with login superuser connection limit -1 valid until 'infinity'
             password ${lit(verifier)}`,
     ),
   );
-}
-
-/** By its name alone, whichever engine wanted it. */
-export async function dropTargetRole(context: OperationContext): Promise<boolean> {
-  if (!(await existing(context))) return false;
-  await context.target.run(sql`drop role ${id(context.settings.replication.role)}`);
-  return true;
 }
