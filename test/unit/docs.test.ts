@@ -7,7 +7,13 @@ import { FINDINGS } from '../../src/operations/checks/findings.ts';
 import { operations } from '../../src/operations/index.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
-const PAGES = ['README.md', 'docs/configuration.md', 'docs/from-pgrepup.md', 'docs/report.md'];
+const PAGES = [
+  'README.md',
+  'docs/configuration.md',
+  'docs/from-pgrepup.md',
+  'docs/report.md',
+  'docs/not-replicated.md',
+];
 const read = (page: string) => readFileSync(join(ROOT, page), 'utf8');
 
 const program = await buildProgram();

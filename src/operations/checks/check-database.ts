@@ -5,12 +5,13 @@ import { Point } from '../../engine/point.ts';
 import { lookAtAll } from './concern.ts';
 import type { Concern } from './concern.ts';
 import { code, publications } from './database/code.ts';
-import { extensionData, extensions } from './database/extensions.ts';
+import { extensions } from './database/extensions.ts';
 import { locale } from './database/locale.ts';
 import { databaseSettings, reservedSchema } from './database/names.ts';
 import { foreignNode, pglogicalLimits } from './database/pglogical.ts';
-import { replicaIdentity, tableStates, uncarriedRows } from './database/tables.ts';
+import { replicaIdentity, tableStates } from './database/tables.ts';
 import { targetDatabase } from './database/target-database.ts';
+import { extensionData, uncarriedRows } from './database/unreplicated.ts';
 
 /** What an engine cannot carry, beside what none can. */
 const ENGINES: Readonly<Record<EngineName, readonly Concern[]>> = {

@@ -226,8 +226,8 @@ export const FINDINGS = [
   },
   {
     code: 'extension-config-data',
-    meaning: "A table of an extension holds rows of users: it is the extension's, so it is not replicated.",
-    remedy: 'Carry its rows over deliberately, under the fence.',
+    meaning: "A table of an extension holds rows of users: it is the extension's, so replication does not carry them.",
+    remedy: 'Nothing to do: they are copied inside the outage, unless notReplicated.extensionRows says otherwise.',
   },
   {
     code: 'partition-maintenance',
@@ -276,8 +276,8 @@ export const FINDINGS = [
   },
   {
     code: 'unlogged-table',
-    meaning: 'The rows of an unlogged table are not carried.',
-    remedy: 'ALTER TABLE … SET LOGGED before the upgrade, or fill it anew on the target.',
+    meaning: 'Replication does not carry the rows of an unlogged table.',
+    remedy: 'Nothing to do: they are copied inside the outage, unless notReplicated.unloggedTables says otherwise.',
   },
   {
     code: 'table-with-oids',
@@ -291,8 +291,15 @@ export const FINDINGS = [
   },
   {
     code: 'large-objects',
-    meaning: 'Large objects are not carried by logical replication.',
-    remedy: 'Move them by hand and accept the finding, or exclude the database.',
+    meaning: 'Replication does not carry large objects.',
+    remedy:
+      'Nothing to do: they are copied while rows stream, and the latest changes inside the outage, unless notReplicated.largeObjects says otherwise.',
+  },
+  {
+    code: 'materialized-view',
+    meaning: 'Replication does not carry the rows of materialized views.',
+    remedy:
+      'Nothing to do: they are computed inside the outage, unless notReplicated.materializedViews says otherwise.',
   },
   {
     code: 'foreign-server',

@@ -6,7 +6,7 @@ import { openedDatabase } from '../cutover/opened.ts';
 import { policyOf, refuseUnreplicated } from '../unreplicated/policy.ts';
 import { hasLargeObjects } from './copy-large-objects.ts';
 import { differencesOf, numbersOfBoth, pieces } from './differences.ts';
-import { makeAlike } from './make-alike.ts';
+import { makeAlike, refuseOtherPages } from './make-alike.ts';
 import { copiedAt } from './noted-copy.ts';
 
 const NOTHING = { largeObjects: 0, largeObjectBytes: 0 };
@@ -45,6 +45,7 @@ export const copyChangedLargeObjects = defineOperation({
 
   async apply(context, [missing]: readonly Missing[]) {
     const { progress } = context;
+    await refuseOtherPages(context);
     const ids = missing?.ids() ?? [];
     let done = 0;
     for (const some of pieces(ids)) {

@@ -16,7 +16,7 @@ import { sql } from '../../postgres/sql.ts';
 import { openedDatabase } from '../cutover/opened.ts';
 import { policyOf, refuseUnreplicated } from '../unreplicated/policy.ts';
 import { AT_ONCE, differencesOf, numbersOfBoth, pieces } from './differences.ts';
-import { makeAlike } from './make-alike.ts';
+import { makeAlike, refuseOtherPages } from './make-alike.ts';
 import { copiedAt, largeObjectsKey, noteCopied } from './noted-copy.ts';
 
 /** As many changed objects are left to the outage. */
@@ -54,6 +54,7 @@ export const copyLargeObjects = defineOperation({
 
   async apply(context) {
     const { source, target, log } = context;
+    await refuseOtherPages(context);
     const since = (await wasTarget(context)) || !(await hasLargeObjects(target)) ? undefined : await copiedAt(context);
     // Before the first look: what changes during it is changed since.
     const { moment } = await source.one(Moment, momentNow());

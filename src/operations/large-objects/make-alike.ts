@@ -1,3 +1,5 @@
+import * as z from 'zod';
+import { PgconvoyError } from '../../errors.ts';
 import type { OperationContext } from '../../engine/operation.ts';
 import {
   copyPagesIn,
@@ -37,6 +39,25 @@ export async function makeAlike(
       await describe(context, group);
     });
   }
+}
+
+const BlockSize = z.object({ size: z.string() });
+
+/**
+ * A page of a large object is a quarter of a block.
+ * @throws PgconvoyError where the servers are compiled with different block sizes
+ */
+export async function refuseOtherPages({ source, target }: Pick<OperationContext, 'source' | 'target'>): Promise<void> {
+  const [here, there] = await Promise.all(
+    [source, target].map((side) => side.one(BlockSize, sql`select current_setting('block_size') as size`)),
+  );
+  if (here!.size === there!.size) return;
+  throw new PgconvoyError(
+    `database "${source.name}": the source has blocks of ${here!.size} bytes, the target of ${there!.size}, so pages of large objects do not fit`,
+    {
+      hint: 'Take a target with the same block size; or set notReplicated.largeObjects: leave, and move them by hand (pg_dump --large-objects).',
+    },
+  );
 }
 
 /** Small ones together; a large one alone. */

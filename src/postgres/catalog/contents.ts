@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { fragment, since, sql } from '../sql.ts';
 import type { Sql } from '../sql.ts';
 import { NOT_USERS } from './schemas.ts';
+import { tableBytes } from './tables.ts';
 
 /** Users' schemas: not the system's, not pglogical's and not ours. */
 const USERS = fragment`nspname !~ '^pg_' and nspname not in (${NOT_USERS})`;
@@ -133,10 +134,18 @@ export const foreignServers = (): Sql => sql`
     join pg_foreign_data_wrapper w on w.oid = s.srvfdw
    order by 1`;
 
-export const Count = z.object({ count: z.number() });
+export const Amount = z.object({ count: z.number(), bytes: z.number() });
+export type Amount = z.output<typeof Amount>;
 
-/** How many large objects this database holds. */
-export const largeObjects = (): Sql => sql`select count(*)::float8 as count from pg_largeobject_metadata`;
+/** How many large objects this database holds, and how much of them. */
+export const largeObjects = (): Sql => sql`
+  select count(*)::float8 as count, pg_relation_size('pg_largeobject')::float8 as bytes from pg_largeobject_metadata`;
+
+/** How many materialized views of users hold rows, and how much. */
+export const filledMaterializedViews = (): Sql => sql`
+  select count(*)::float8 as count, coalesce(sum(${tableBytes()}), 0)::float8 as bytes
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+   where c.relkind = 'm' and c.relispopulated and ${USERS}`;
 
 /** Tables WITH OIDS, which 12 and later do not know: none there. */
 export const tablesWithOids = (): Sql => sql`

@@ -53,15 +53,20 @@ export const configTables = (): Sql => sql`
    where c.oid = k.oid and n.oid = c.relnamespace and c.relkind = 'r' and pg_relation_size(c.oid) > 0
    order by 1, 2, 3`;
 
-export const FilledTable = z.object({ extension: z.string(), schema: z.string(), name: z.string() });
+export const FilledTable = z.object({
+  extension: z.string(),
+  schema: z.string(),
+  name: z.string(),
+  rows: z.number(),
+});
 export type FilledTable = z.output<typeof FilledTable>;
 
-/** Which of these hold rows of users; asks as pg_dump does, with the extension's own condition. */
+/** Which of these hold rows of users, and how many; asks as pg_dump does, with the extension's own condition. */
 export const filledConfigTables = (tables: readonly ConfigTable[]): Sql => {
   const each = tables.map(
     ({ extension, schema, name, condition }): Fragment => fragment`
-    select ${lit(extension)}::text as extension, ${lit(schema)}::text as schema, ${lit(name)}::text as name
-     where exists (select from ${id(schema, name)} ${trusted(condition)})`,
+    select ${lit(extension)}::text as extension, ${lit(schema)}::text as schema, ${lit(name)}::text as name, count(*)::float8 as rows
+      from only ${id(schema, name)} ${trusted(condition)} having count(*) > 0`,
   );
   return sql`${each.reduce((all, one) => fragment`${all} union all ${one}`)}`;
 };

@@ -123,7 +123,7 @@ test('everything at once, each object by name', async () => {
       "warning invalid-index source public.broken",
       "warning not-valid-constraint source public.t."b small"",
       "warning unlogged-table source public.cache",
-      "block large-objects source",
+      "warning large-objects source",
       "warning foreign-server source old "one"",
       "warning extension-config-data source public.settings_of_unaccent",
       "warning always-trigger source public.log."always noted"",

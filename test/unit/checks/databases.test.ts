@@ -1,11 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Settings } from '../../../src/config/schema.ts';
-import {
-  isOlder,
-  judgeAvailable,
-  judgeConfigTables,
-  judgePreloaded,
-} from '../../../src/operations/checks/database/extensions.ts';
+import { isOlder, judgeAvailable, judgePreloaded } from '../../../src/operations/checks/database/extensions.ts';
 import { judgeLocale } from '../../../src/operations/checks/database/locale.ts';
 import {
   judgeEventTriggers,
@@ -25,19 +20,30 @@ import {
   judgeForeignServers,
   judgeIdentities,
   judgeInvalidIndexes,
-  judgeLargeObjects,
   judgeNotValid,
   judgeOids,
   judgeRemovedTypes,
   judgeSlowIdentities,
-  judgeUnlogged,
 } from '../../../src/operations/checks/database/tables.ts';
+import {
+  judgeConfigTables,
+  judgeLargeObjects,
+  judgeMaterializedViews,
+  judgeUnlogged,
+} from '../../../src/operations/checks/database/unreplicated.ts';
 import { chooseIdentities } from '../../../src/operations/tables/identity.ts';
 import type { ChoiceFacts } from '../../../src/operations/tables/identity.ts';
 import type { UserTable } from '../../../src/postgres/catalog/tables.ts';
 
 const codes = (found: readonly { code: string; severity: string }[]) =>
   found.map(({ code, severity }) => `${severity} ${code}`);
+
+const CARRY: Settings['notReplicated'] = {
+  unloggedTables: 'copy',
+  largeObjects: 'copy',
+  materializedViews: 'refresh',
+  extensionRows: 'copy',
+};
 
 const table = (oid: number, rest: Partial<UserTable> = {}): UserTable => ({
   oid,
@@ -267,8 +273,13 @@ describe('extensions', () => {
   });
 
   test('rows of users in tables of extensions', () => {
-    const [finding] = judgeConfigTables('shop', [{ extension: 'pg_cron', schema: 'cron', name: 'job' }]);
+    const [finding] = judgeConfigTables(
+      'shop',
+      [{ extension: 'pg_cron', schema: 'cron', name: 'job', rows: 3 }],
+      CARRY,
+    );
     expect(finding).toMatchObject({ code: 'extension-config-data', severity: 'warning', object: 'cron.job' });
+    expect(finding?.message).toContain('(3)');
   });
 });
 
@@ -385,14 +396,40 @@ test('large tables without a key are slow to replicate', () => {
   expect(found[0]?.message).toContain('3072 MB');
 });
 
-test('only unlogged tables are told; large objects block', () => {
-  expect(judgeUnlogged('shop', [table(1), table(2, { persistence: 'u' })])).toMatchObject([
-    { code: 'unlogged-table', severity: 'warning', object: 'public.t2' },
-  ]);
-  expect(judgeLargeObjects('shop', 0)).toEqual([]);
-  expect(judgeLargeObjects('shop', 7)).toMatchObject([
-    { code: 'large-objects', severity: 'block', message: expect.stringContaining('(7)') },
-  ]);
+describe('what replication does not carry', () => {
+  const amount = { count: 7, bytes: 3 * 1_048_576 };
+
+  test('is carried over, and how much that is', () => {
+    const unlogged = table(2, { persistence: 'u', bytes: 9 * 1_048_576 });
+    expect(judgeUnlogged('shop', [table(1), unlogged], CARRY)).toMatchObject([
+      {
+        code: 'unlogged-table',
+        severity: 'warning',
+        object: 'public.t2',
+        message: expect.stringMatching(/\(9 MB\).*they are copied inside the outage/),
+      },
+    ]);
+    expect(judgeLargeObjects('shop', { count: 0, bytes: 0 }, CARRY)).toEqual([]);
+    expect(judgeLargeObjects('shop', amount, CARRY)).toMatchObject([
+      { code: 'large-objects', severity: 'warning', message: expect.stringMatching(/\(7, 3 MB\).*while rows stream/) },
+    ]);
+    expect(judgeMaterializedViews('shop', amount, CARRY)).toMatchObject([
+      { code: 'materialized-view', severity: 'warning', message: expect.stringMatching(/computed anew/) },
+    ]);
+  });
+
+  test('is left, or blocks, where the configuration says so', () => {
+    const leave = { ...CARRY, largeObjects: 'leave', materializedViews: 'leave' } as const;
+    expect(judgeLargeObjects('shop', amount, leave)).toMatchObject([
+      { severity: 'warning', message: expect.stringMatching(/they stay behind, as the configuration has it/) },
+    ]);
+    expect(judgeMaterializedViews('shop', amount, leave)).toMatchObject([
+      { severity: 'warning', remedy: expect.stringContaining('{ materializedViews: refresh }') },
+    ]);
+    const [blocking] = judgeLargeObjects('shop', amount, { ...CARRY, largeObjects: 'block' });
+    expect(blocking).toMatchObject({ severity: 'block', message: expect.stringMatching(/the configuration blocks/) });
+    expect(blocking?.remedy).toContain("accept: [{ finding: large-objects, reason: '…' }]");
+  });
 });
 
 test.each([

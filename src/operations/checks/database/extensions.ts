@@ -1,9 +1,4 @@
-import {
-  AvailableExtension,
-  availableExtensions,
-  FilledTable,
-  filledConfigTables,
-} from '../../../postgres/catalog/extensions.ts';
+import { AvailableExtension, availableExtensions } from '../../../postgres/catalog/extensions.ts';
 import type { InstalledExtension } from '../../../postgres/catalog/extensions.ts';
 import { Setting, settingsNamed } from '../../../postgres/catalog/settings.ts';
 import { id } from '../../../postgres/sql.ts';
@@ -108,29 +103,3 @@ const judgePartman = (database: string, installed: readonly string[]): CheckFind
 /** `$libdir/pg_cron` and `pg_cron.so` are pg_cron. */
 const libraries = (setting: Setting | undefined): string[] =>
   listed(setting?.value ?? '').map((library) => library.replace(/^.*\//, '').replace(/\.(so|dylib|dll)$/, ''));
-
-/** Rows of users in tables of extensions are in no publication. */
-export const extensionData: Concern = {
-  name: 'rows in tables of extensions',
-  side: 'source',
-  async look(context) {
-    const { source } = context;
-    const tables = await answerTo(context, 'configTables');
-    if (tables.length === 0) return [];
-    return judgeConfigTables(source.name, await source.many(FilledTable, filledConfigTables(tables)));
-  },
-};
-
-export const judgeConfigTables = (database: string, filled: readonly FilledTable[]): CheckFinding[] =>
-  filled.map(({ extension, schema, name }) => {
-    const table = id(schema, name).text;
-    return {
-      code: 'extension-config-data',
-      severity: 'warning',
-      side: 'source',
-      database,
-      object: `${schema}.${name}`,
-      message: `Table ${table} of extension "${extension}" in database "${database}" holds rows of users; tables of extensions are not replicated.`,
-      remedy: `Carry its rows over by hand before the switch: pg_dump --data-only --table='${table}', then psql on the target.`,
-    };
-  });

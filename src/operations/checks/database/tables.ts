@@ -87,49 +87,6 @@ function remedyOf(name: string, table: UserTable, choice: TableToIdentify['choic
   }
 }
 
-/** Rows that no publication carries, and where they live. */
-export const uncarriedRows: Concern = {
-  name: 'what replication does not carry',
-  side: 'source',
-  async look(context) {
-    const { name } = context.source;
-    const [largeObjects] = await answerTo(context, 'largeObjects');
-    return [
-      ...judgeUnlogged(name, await answerTo(context, 'tables')),
-      ...judgeLargeObjects(name, largeObjects?.count ?? 0),
-      ...judgeForeignServers(name, await answerTo(context, 'foreignServers')),
-    ];
-  },
-};
-
-export const judgeUnlogged = (database: string, tables: readonly UserTable[]): CheckFinding[] =>
-  tables
-    .filter((table) => table.persistence === 'u')
-    .map((table) => ({
-      code: 'unlogged-table',
-      severity: 'warning',
-      side: 'source',
-      database,
-      object: `${table.schema}.${table.name}`,
-      message: `Table ${qualified(table)} in database "${database}" is unlogged: its definition is carried, its rows are not.`,
-      remedy: `To carry them: ALTER TABLE ${qualified(table)} SET LOGGED; (rewrites it under an exclusive lock). Else fill it anew on the target.`,
-    }));
-
-export const judgeLargeObjects = (database: string, count: number): CheckFinding[] =>
-  count === 0
-    ? []
-    : [
-        {
-          code: 'large-objects',
-          severity: 'block',
-          side: 'source',
-          database,
-          message: `Database "${database}" holds large objects (${count}), which logical replication does not carry.`,
-          remedy:
-            'Remove orphaned ones with vacuumlo. To go on without them or to move them by hand under the fence (pg_dump --large-objects), put accept: [large-objects] into the configuration.',
-        },
-      ];
-
 export const judgeForeignServers = (database: string, servers: readonly ForeignServer[]): CheckFinding[] =>
   servers.map(({ name, wrapper, place, tables, mappings }) => ({
     code: 'foreign-server',
