@@ -1,5 +1,16 @@
-import { barrier, defineWorkflow, eachDatabase, undo } from '../src/engine/workflow.ts';
+import { barrier, cluster, defineWorkflow, eachDatabase, hookOption, undo } from '../src/engine/workflow.ts';
+import type { Row } from '../src/engine/workflow.ts';
 import * as op from '../src/operations/index.ts';
+import type { HookEvent } from '../src/operations/traffic/run-hooks-at.ts';
+
+/** Commands of the operator, where there are any: for each database, or once for all that are switched over together. */
+const hooks = (at: HookEvent): readonly Row[] => {
+  const title = `Hooks at ${at} have run`;
+  return [
+    eachDatabase(op.runHooks, { at }, { when: hookOption(at), unless: 'together', title }),
+    cluster(op.runHooksTogether, { at }, { when: [hookOption(at), 'together'], title }),
+  ];
+};
 
 /**
  * The cutover. Every database that has caught up is fenced, waits for its last row, and is opened on the target at once: outages
@@ -14,20 +25,26 @@ export const stop = defineWorkflow({
     eachDatabase(op.copyLargeObjects),
     barrier('Every database has caught up'),
 
+    ...hooks('before-fence'),
     eachDatabase(op.checkDrift, {}, { findings: 'block' }),
+    eachDatabase(op.pausePgbouncer, {}, { when: 'pgbouncer', startsOutage: true }),
     eachDatabase(op.fenceSource, {}, { startsOutage: true }),
     eachDatabase(op.awaitLsn),
+    ...hooks('fenced'),
     eachDatabase(op.copySequences),
     eachDatabase(op.copyUnreplicated),
     eachDatabase(op.compareTables),
     eachDatabase(op.createDeferredTriggers),
     eachDatabase(op.copyDatabasePrivileges),
+    ...hooks('before-open'),
     eachDatabase(op.openTarget),
+    eachDatabase(op.switchPgbouncer, {}, { when: 'pgbouncer', attempts: 20 }),
+    ...hooks('opened'),
     barrier('Every database is open on the target'),
 
     undo(eachDatabase(op.createSubscription)),
     undo(eachDatabase(op.createSlot)),
   ],
   // Databases that are open on the target keep their fence: undo leaves them alone.
-  onCancel: [undo(eachDatabase(op.fenceSource))],
+  onCancel: [undo(eachDatabase(op.fenceSource)), undo(eachDatabase(op.pausePgbouncer, {}, { when: 'pgbouncer' }))],
 });

@@ -4,6 +4,7 @@ import * as op from '../src/operations/index.ts';
 
 const replicationGone: readonly Row[] = [
   undo(eachDatabase(op.fenceSource)),
+  undo(eachDatabase(op.pausePgbouncer, {}, { when: 'pgbouncer' })),
   undo(eachDatabase(op.createSubscription)),
   undo(eachDatabase(op.createSlot)),
   undo(eachDatabase(op.copySnapshot)),

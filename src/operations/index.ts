@@ -31,6 +31,10 @@ import { dropRestoreJournal } from './schema/drop-restore-journal.ts';
 import { copySequences } from './sequences/copy-sequences.ts';
 import { setReplicaIdentity } from './tables/set-replica-identity.ts';
 import { copyUnreplicated } from './unreplicated/copy-unreplicated.ts';
+import { pausePgbouncer } from './traffic/pause-pgbouncer.ts';
+import { runHooksTogether } from './traffic/run-hooks-together.ts';
+import { runHooks } from './traffic/run-hooks.ts';
+import { switchPgbouncer } from './traffic/switch-pgbouncer.ts';
 import type { AnyOperation } from '../engine/operation.ts';
 
 export {
@@ -62,9 +66,13 @@ export {
   grantReplicationRole,
   holdTarget,
   openTarget,
+  pausePgbouncer,
   proveEngine,
   removeLedger,
+  runHooks,
+  runHooksTogether,
   setReplicaIdentity,
+  switchPgbouncer,
   tryDatabasePrivileges,
   tuneTarget,
 };
@@ -90,6 +98,9 @@ const all: readonly AnyOperation[] = [
   copyLargeObjects,
   awaitCatchUp,
   checkDrift,
+  runHooks,
+  runHooksTogether,
+  pausePgbouncer,
   fenceSource,
   awaitLsn,
   copySequences,
@@ -98,6 +109,7 @@ const all: readonly AnyOperation[] = [
   createDeferredTriggers,
   copyDatabasePrivileges,
   openTarget,
+  switchPgbouncer,
   foreseeFence,
   holdTarget,
   tryDatabasePrivileges,

@@ -49,8 +49,8 @@ const Setting = z.object({ key: z.string(), value: z.string().nullable() });
 const Pool = z.object({ database: z.string(), sv_active: z.coerce.number() });
 
 /**
- * The admin console of one PgBouncer, a session for each command: it speaks the simple query protocol, takes no parameters, and while it
- * waits for a pause it answers nothing else.
+ * The admin console of one PgBouncer. It speaks the simple query protocol and takes no parameters; a session that waits for a pause answers
+ * nothing else, so commands at the same time have sessions of their own.
  * @see https://www.pgbouncer.org/usage.html#admin-console
  */
 export class PgBouncer {
@@ -59,6 +59,7 @@ export class PgBouncer {
   readonly target: PgBouncerSettings['target'];
   readonly pauseTimeoutMs: number;
   readonly #address: PgBouncerAddress;
+  #kept: { readonly client: pg.Client; readonly timer: NodeJS.Timeout } | undefined;
 
   constructor({ address, file, databases, target, pauseTimeoutMs }: PgBouncerSettings) {
     this.#address = address;
@@ -131,6 +132,27 @@ export class PgBouncer {
 
   async #ask<S extends z.ZodType>(row: S, command: string, signal: AbortSignal): Promise<z.output<S>[]> {
     signal.throwIfAborted();
+    const kept = this.#takeKept();
+    const client = kept ?? this.#newClient();
+    const end = () => void client.end().catch(() => {});
+    signal.addEventListener('abort', end, { once: true });
+    try {
+      if (!kept) await client.connect();
+      const { rows } = await client.query<Record<string, unknown>>(command);
+      this.#keep(client);
+      return rows.map((each) => row.parse(each));
+    } catch (error) {
+      end();
+      signal.throwIfAborted();
+      // It may have been started anew since that session was used.
+      if (kept && !(error instanceof pg.DatabaseError)) return this.#ask(row, command, signal);
+      throw this.#explained(error, command);
+    } finally {
+      signal.removeEventListener('abort', end);
+    }
+  }
+
+  #newClient(): pg.Client {
     const { host, port, user, password, connectTimeoutMs } = this.#address;
     const client = new pg.Client({
       host,
@@ -142,19 +164,26 @@ export class PgBouncer {
       application_name: 'pgconvoy',
     });
     client.on('error', () => {});
-    const end = () => void client.end().catch(() => {});
-    signal.addEventListener('abort', end, { once: true });
-    try {
-      await client.connect();
-      const { rows } = await client.query<Record<string, unknown>>(command);
-      return rows.map((each) => row.parse(each));
-    } catch (error) {
-      signal.throwIfAborted();
-      throw this.#explained(error, command);
-    } finally {
-      signal.removeEventListener('abort', end);
-      end();
-    }
+    return client;
+  }
+
+  /** A log-in costs more than the command: the next one follows soon. */
+  #keep(client: pg.Client): void {
+    this.#drop();
+    this.#kept = { client, timer: setTimeout(() => this.#drop(), KEPT_MS) };
+  }
+
+  #takeKept(): pg.Client | undefined {
+    const kept = this.#kept;
+    this.#kept = undefined;
+    clearTimeout(kept?.timer);
+    return kept?.client;
+  }
+
+  #drop(): void {
+    void this.#takeKept()
+      ?.end()
+      .catch(() => {});
   }
 
   #explained(error: unknown, command: string): PgconvoyError {
@@ -173,6 +202,9 @@ export class PgBouncer {
     });
   }
 }
+
+/** Milliseconds. */
+const KEPT_MS = 2_000;
 
 /** As its console takes names. */
 const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`;
