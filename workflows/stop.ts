@@ -33,7 +33,7 @@ export const stop = defineWorkflow({
     ...hooks('fenced'),
     eachDatabase(op.copySequences),
     eachDatabase(op.copyUnreplicated),
-    eachDatabase(op.compareTables),
+    eachDatabase(op.compareTables, {}, { findings: 'block' }),
     eachDatabase(op.createDeferredTriggers),
     eachDatabase(op.copyDatabasePrivileges),
     ...hooks('before-open'),
@@ -42,6 +42,7 @@ export const stop = defineWorkflow({
     ...hooks('opened'),
     barrier('Every database is open on the target'),
 
+    eachDatabase(op.compareOpened, {}, { findings: 'block', when: 'compareOpened' }),
     undo(eachDatabase(op.createSubscription)),
     undo(eachDatabase(op.createSlot)),
   ],

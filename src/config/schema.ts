@@ -225,8 +225,22 @@ export const Config = z.strictObject({
       pgbouncer: z.array(PgBouncerConfig).default([]),
     })
     .prefault({}),
-  /** How source and target are compared inside the outage: checksum and count per table, count only, or not at all. */
-  comparison: z.enum(['checksum', 'count', 'none']).default('checksum'),
+  /** How source and target are compared at the cutover. */
+  comparison: z
+    .strictObject({
+      /**
+       * `strict`: every row before the target opens; `fast`: right after it has opened, both sides as they were then; `auto`: small tables
+       * strictly, the rest fast; `count`: numbers of rows alone.
+       */
+      mode: z.enum(['auto', 'strict', 'fast', 'count', 'none']).default('auto'),
+      /** With `auto`, tables up to this size are compared before the target opens. */
+      strictUpTo: size('64MB'),
+      /** How long each database may be compared inside the write outage. */
+      budget: duration('30s'),
+      /** Sessions that compare at once, per database and on each side. */
+      workers: z.int().min(1).default(2),
+    })
+    .prefault({}),
   /** What replication does not carry, and what becomes of it; `block`: check refuses a database that has it, `leave`: it stays behind. */
   notReplicated: z
     .strictObject({

@@ -2,6 +2,7 @@ import { checkClusters } from './checks/check-clusters.ts';
 import { checkDatabase } from './checks/check-database.ts';
 import { proveEngine } from './checks/prove-engine.ts';
 import { removeLedger } from './clusters/remove-ledger.ts';
+import { compareOpened } from './comparison/compare-opened.ts';
 import { compareTables } from './comparison/compare-tables.ts';
 import { awaitLsn } from './cutover/await-lsn.ts';
 import { fenceSource } from './cutover/fence-source.ts';
@@ -51,6 +52,7 @@ export {
   copyRoles,
   copySchema,
   copySequences,
+  compareOpened,
   copySnapshot,
   copyTables,
   copyUnreplicated,
@@ -116,6 +118,7 @@ const all: readonly AnyOperation[] = [
   dropRestoreJournal,
   removeLedger,
 ];
+  compareOpened,
 
 /** Every operation by its name: what a worker can do. */
 export const operations: ReadonlyMap<string, AnyOperation> = new Map(

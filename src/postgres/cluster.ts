@@ -36,6 +36,8 @@ export class Cluster {
   readonly #unknown = new Set<string>();
   readonly #majors = new WeakMap<pg.Client, number>();
   readonly #idle = new Map<pg.Client, { readonly database: string; readonly timer: NodeJS.Timeout }>();
+  /** Sessions whose transaction others read along. */
+  readonly #held = new Map<pg.Client, NodeJS.Timeout>();
 
   constructor(side: Side, address: ServerAddress, maintenanceDatabase: string) {
     this.side = side;
@@ -148,6 +150,17 @@ export class Cluster {
     void client.end().catch(() => {});
   }
 
+  /** Leaves a session as it is, transaction and all, until it is ended from outside, this process ends, or the time is up. */
+  hold(client: pg.Client, mostMs: number): void {
+    const timer = setTimeout(() => void client.end().catch(() => {}), mostMs);
+    timer.unref();
+    this.#held.set(client, timer);
+    client.once('end', () => {
+      clearTimeout(timer);
+      this.#held.delete(client);
+    });
+  }
+
   /** Ends the kept sessions to a database, so that it can be fenced, renamed or dropped. */
   async forget(database: string): Promise<void> {
     const clients = [...this.#idle].filter(([, kept]) => kept.database === database).map(([client]) => client);
@@ -175,7 +188,7 @@ export class Cluster {
   }
 
   async close(): Promise<void> {
-    const clients = [...this.#idle.keys()];
+    const clients = [...this.#idle.keys(), ...this.#held.keys()];
     for (const { timer } of this.#idle.values()) clearTimeout(timer);
     this.#idle.clear();
     await Promise.all(clients.map((client) => client.end().catch(() => {})));

@@ -34,6 +34,8 @@ const SESSION: Readonly<Record<string, string>> = {
   timezone: 'UTC',
   extra_float_digits: '0',
   bytea_output: 'hex',
+  lc_monetary: 'C',
+  quote_all_identifiers: 'off',
   standard_conforming_strings: 'on',
 };
 

@@ -3,7 +3,7 @@ import * as z from 'zod';
 import { PgconvoyError } from '../errors.ts';
 import { toPgconvoyError } from './errors.ts';
 import { ReplicationSession } from './replication-session.ts';
-import { id, lit, sql, Sql, trustedStatement } from './sql.ts';
+import { fragment, id, lit, since, sql, Sql, trustedStatement } from './sql.ts';
 import type { Cluster, Side } from './cluster.ts';
 
 export interface StatementOptions {
@@ -11,6 +11,17 @@ export interface StatementOptions {
   readonly lockTimeoutMs?: number;
   readonly statementTimeoutMs?: number;
 }
+
+const HeldSnapshot = z.object({ name: z.string(), pid: z.number(), since: z.string() });
+/** A snapshot by its name, and the session that holds it. */
+export type HeldSnapshot = z.output<typeof HeldSnapshot>;
+
+const holdingTransaction = sql`
+  begin isolation level repeatable read, read only;
+  ${since('transactionTimeout', fragment`set local transaction_timeout = 0`, fragment``)}`;
+const heldSnapshot = sql`
+  select pg_export_snapshot() as name, pg_backend_pid() as pid,
+         (select backend_start::text from pg_stat_activity where pid = pg_backend_pid()) as since`;
 
 /** Statements by name, each with the schema of its rows. */
 export type Questions = Readonly<Record<string, { readonly row: z.ZodType; readonly query: Sql }>>;
@@ -159,6 +170,26 @@ export class Database {
     if (!client) return;
     if (this.#spoiled || this.#inTransaction || this.#binding.signal.aborted) await client.end().catch(() => {});
     else this.cluster.keep(this.name, client);
+  }
+
+  /**
+   * What all tables hold now stays readable (SET TRANSACTION SNAPSHOT), also for other processes: in a session that outlives the job, as long
+   * as this process lives, at most `mostMs`, or until somebody ends it.
+   * @see https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-SNAPSHOT-SYNCHRONIZATION
+   */
+  async holdSnapshot(mostMs: number): Promise<HeldSnapshot> {
+    this.#binding.signal.throwIfAborted();
+    const client = await this.cluster.connect(this.name, this.#binding.applicationName);
+    try {
+      await client.query(holdingTransaction.at(this.cluster.majorOf(client)).text);
+      const { rows } = await client.query<Record<string, unknown>>(heldSnapshot.text);
+      const held = HeldSnapshot.parse(rows[0]);
+      this.cluster.hold(client, mostMs);
+      return held;
+    } catch (error) {
+      void client.end().catch(() => {});
+      throw toPgconvoyError(error, { server: this.side, database: this.name });
+    }
   }
 
   /**

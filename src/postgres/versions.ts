@@ -14,6 +14,7 @@ const SINCE = {
   rowPolicies: 9.5,
   /** FOR UPDATE SKIP LOCKED. */
   skipLocked: 9.5,
+  tableSample: 9.5,
   transforms: 9.5,
   /** ALTER DATABASE … ALLOW_CONNECTIONS. */
   allowConnectionsOption: 9.5,
@@ -47,11 +48,14 @@ const SINCE = {
   coveringIndexes: 11,
   analyzeSeveral: 11,
   extendedHash: 11,
+  jit: 11,
   /** pg_stat_replication.reply_time. */
   replyTime: 12,
   generatedColumns: 12,
   /** SET NOT NULL trusts a validated CHECK and reads no row. */
   notNullByCheck: 12,
+  /** With extra_float_digits above 0 a float is printed by the fewest digits that tell it from all others. */
+  shortestFloats: 12,
   /** No tables WITH OIDS, no abstime, reltime and tinterval. */
   noOids: 12,
   slotWalStatus: 13,
@@ -72,6 +76,7 @@ const SINCE = {
   parallelApply: 16,
   createSubscriptionRole: 16,
   databaseLocale: 17,
+  transactionTimeout: 17,
   activeReplicationOrigins: 18,
 } as const;
 

@@ -107,6 +107,7 @@ const RELATIONS: Readonly<Record<string, readonly [columns: string, later?: Read
     `pid usesysid usename application_name client_addr client_hostname client_port backend_start backend_xmin state
      sent_location write_location flush_location replay_location sync_priority sync_state`,
   ],
+  pg_stats: ['schemaname tablename attname inherited correlation'],
   pg_statistic: ['starelid staattnum stainherit stanullfrac stawidth stadistinct'],
   pg_tablespace: ['spcname spcowner spcacl spcoptions'],
   pg_trigger: [
@@ -147,15 +148,15 @@ const LATER_RELATIONS: Readonly<Record<string, readonly [Since, columns: string]
 };
 
 const FUNCTIONS = words(`
-  acldefault aclexplode array_agg array_to_string bool_or btrim clock_timestamp coalesce col_description convert_to count current_database
-  current_setting date_part extract format format_type generate_series get_byte getdatabaseencoding greatest has_database_privilege has_function_privilege
+  abs acldefault aclexplode array_agg array_to_string bool_or btrim clock_timestamp coalesce col_description convert_to count current_database
+  current_setting date_part extract float8send format format_type generate_series get_byte getdatabaseencoding greatest has_database_privilege has_function_privilege
   has_schema_privilege has_table_privilege hashtext host inet_server_addr hashint8 json_agg json_build_array json_build_object json_each_text json_object_agg json_to_recordset
-  least left length lower max md5 min nextval now nullif obj_description octet_length pg_advisory_lock pg_advisory_unlock pg_advisory_xact_lock
+  least left length lower max md5 min nextval now nullif obj_description octet_length percentile_disc pg_advisory_lock pg_advisory_unlock pg_advisory_xact_lock
   pg_backend_pid pg_cancel_backend pg_conf_load_time pg_database_size pg_create_logical_replication_slot pg_current_xlog_insert_location
   pg_current_xlog_location pg_drop_replication_slot pg_encoding_to_char pg_export_snapshot pg_get_constraintdef
   pg_get_expr pg_get_function_identity_arguments pg_get_functiondef pg_get_indexdef pg_get_ruledef pg_get_triggerdef pg_get_userbyid
   pg_get_viewdef pg_identify_object pg_is_in_recovery pg_last_xlog_replay_location pg_my_temp_schema pg_postmaster_start_time
-  pg_read_binary_file pg_relation_size pg_reload_conf pg_stat_get_last_analyze_time pg_stat_get_last_autoanalyze_time
+  pg_read_binary_file pg_relation_filenode pg_relation_size pg_reload_conf pg_stat_get_last_analyze_time pg_stat_get_last_autoanalyze_time
   pg_table_size pg_tablespace_databases pg_terminate_backend pg_try_advisory_lock pg_xlog_location_diff quote_ident quote_literal
   regexp_replace replace round row row_number row_to_json set_config setval shobj_description split_part string_agg string_to_array
   substr substring sum to_char to_json trim txid_current_snapshot txid_snapshot_xmax txid_snapshot_xmin unnest upper xpath
@@ -200,6 +201,8 @@ const LATER_KEYWORDS: Readonly<Record<string, Since>> = {
   excluded: 9.5,
   locked: 9.5,
   policy: 9.5,
+  system: 9.5,
+  tablesample: 9.5,
   skip: 9.5,
 };
 

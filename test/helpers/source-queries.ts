@@ -47,7 +47,13 @@ export interface SourceQuery {
 const OURS = 'pgconvoy%';
 const TABLE = { oid: 1, schema: 'odd "s"', name: 'odd %t' };
 const KEY = { kind: 'test', database: 'd', object: 'o' };
-const COMPARED = { schema: 'public', name: 'sample', columns: ['id', 'Odd "c"'], bytes: 0 };
+const COMPARED = {
+  table: { schema: 'public', name: 'sample', columns: ['id', 'Odd "c"', 'price'], types: [23, 25, 701], bytes: 0 },
+  bytes: 0,
+};
+const RANGE = { ...COMPARED, range: { column: 'id', type: 'integer', from: '1', to: '7' } };
+const COMPARED_KEY = { columns: ['id'], types: ['integer'] };
+const WRITING = { checksum: 'md5', recoded: true, floatBits: true } as const;
 const NOTHING = z.unknown();
 /** Its package has control files of extensions that it does not understand itself. */
 const NOT_ON_OUR_10 = { except: 10 };
@@ -67,9 +73,24 @@ const ask = (
 /** Every query of src/postgres/catalog that is sent to a source, with values that fit a database with the table `sample`. */
 export const sourceQueries = (database: string): SourceQuery[] => [
   ask('comparison.comparableTables', comparison.comparableTables(), comparison.ComparableTable),
-  ask('comparison.hashProbe', comparison.hashProbe(), comparison.HashProbe, { from: 11 }),
-  ask('comparison.tableSums', comparison.tableSums([COMPARED], 'md5'), comparison.TableSum),
-  ask('comparison.tableSums', comparison.tableSums([COMPARED], 'none'), comparison.TableSum),
+  ask('comparison.writingProbe', comparison.writingProbe(), comparison.WritingProbe),
+  ask('comparison.comparingSession', comparison.comparingSession({ floatBits: true }), NOTHING),
+  ask('comparison.pieceSums', comparison.pieceSums([COMPARED, RANGE], WRITING), comparison.PieceSum),
+  ask('comparison.pieceSums', comparison.pieceSums([COMPARED], { ...WRITING, checksum: 'none' }), comparison.PieceSum),
+  ask('comparison.tableKeys', comparison.tableKeys([COMPARED.table]), comparison.TableKey),
+  ask('comparison.keyBounds', comparison.keyBounds(COMPARED.table, 'id', 4), comparison.KeyBounds),
+  ask('comparison.bucketSums', comparison.bucketSums(RANGE, COMPARED_KEY, 64, WRITING), comparison.BucketSum),
+  ask(
+    'comparison.bucketRows',
+    comparison.bucketRows(COMPARED, undefined, { buckets: 2, wanted: [0, 1] }, WRITING),
+    comparison.ComparedRow,
+  ),
+  ask(
+    'comparison.rowsByKey',
+    comparison.rowsByKey(COMPARED.table, COMPARED_KEY, [{ key: ['1'], number: '1' }], WRITING),
+    comparison.ComparedRow,
+  ),
+  ask('comparison.rewrittenTables', comparison.rewrittenTables(), comparison.RewrittenTable),
   ask('contents.alwaysTriggers', contents.alwaysTriggers(), contents.Trigger),
   ask('contents.eventTriggers', contents.eventTriggers(), contents.Named),
   ask('contents.functionsWithoutSearchPath', contents.functionsWithoutSearchPath(), contents.LooseFunction),

@@ -12,7 +12,7 @@ import { sourceQueries } from '../helpers/source-queries.ts';
 
 const SAMPLE = `
   create schema pgconvoy;
-  create table sample (id serial primary key, "Odd ""c""" text default 'a', at timestamptz default now());
+  create table sample (id serial primary key, "Odd ""c""" text default 'a', price float8, at timestamptz default now());
   insert into sample default values;
   create table keyless (a json, b int not null unique);
   create unlogged table "Scratch, %" (a int);

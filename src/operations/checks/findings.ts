@@ -368,6 +368,29 @@ export const FINDINGS = [
     meaning: 'A rehearsal met what a fence cannot end: a prepared transaction, or a subscription of the source.',
     remedy: 'The lines that the finding names, before the cutover.',
   },
+  // Before going back
+  {
+    code: 'not-switched-over',
+    meaning: 'A rollback was asked for where applications do not use the new cluster.',
+    remedy: '`pgconvoy cancel` takes back a cutover that has not opened the database yet.',
+  },
+  {
+    code: 'no-way-back',
+    meaning: 'A rollback was asked for where rows have not been travelling back: it would lose what was written since.',
+    remedy: '`pgconvoy retry` of the cutover, where it has not come to its end; else there is no way back.',
+  },
+  // A comparison
+  {
+    code: 'rows-differ',
+    meaning: 'A table does not hold the same rows on both sides; the finding names those that differ.',
+    remedy:
+      'Find out who changed the target. pgconvoy resync DATABASE --table TABLE copies the table anew; see docs/comparison.md. To accept it in one database alone: `rows-differ:NAME`.',
+  },
+  {
+    code: 'comparison-unfinished',
+    meaning: 'Not all tables could be compared: the time was up, or what was to be compared is not there any more.',
+    remedy: 'What the finding says; see docs/comparison.md.',
+  },
 ] as const satisfies readonly { readonly code: string; readonly meaning: string; readonly remedy: string }[];
 
 export type FindingCode = (typeof FINDINGS)[number]['code'];

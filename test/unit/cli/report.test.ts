@@ -14,7 +14,7 @@ const settings = {
   engine: 'native',
   replication: { role: 'pgconvoy_replication', snapshotCopyUpTo: 536_870_912 },
   fix: { default: 'auto', tables: [{ database: '*', table: 'public.log', choice: { by: 'full' } }] },
-  comparison: 'checksum',
+  comparison: { mode: 'auto' },
   accept: ['large-objects', { finding: 'schema-drift', database: 'shop', reason: 'not used | any more' }],
   source: { fromTarget: {} },
   target: { fromSource: {} },

@@ -1,0 +1,28 @@
+import type { OperationContext } from '../../engine/operation.ts';
+import { WritingProbe, writingProbe } from '../../postgres/catalog/comparison.ts';
+import type { Writing } from '../../postgres/catalog/comparison.ts';
+import { offers } from '../../postgres/versions.ts';
+
+/** How the rows of both sides become numbers that are equal for equal rows. */
+export async function commonWriting({
+  source,
+  target,
+  sourceCluster,
+  targetCluster,
+}: OperationContext): Promise<Writing> {
+  const [there, here, one, other] = await Promise.all([
+    sourceCluster.facts(),
+    targetCluster.facts(),
+    source.one(WritingProbe, writingProbe()),
+    target.one(WritingProbe, writingProbe()),
+  ]);
+  const recoded = one.encoding !== other.encoding;
+  return {
+    checksum: !recoded && one.hash !== null && one.hash === other.hash ? 'hash' : 'md5',
+    recoded,
+    floatBits: ![there, here].every(({ major }) => offers(major, 'shortestFloats')),
+  };
+}
+
+/** Only rows are counted. */
+export const counting = (writing: Writing): Writing => ({ ...writing, checksum: 'none' });
