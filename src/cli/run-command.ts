@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import type { RunOptions } from '../engine/workflow.ts';
 import { action, command } from './command.ts';
 import type { CommandText } from './command.ts';
 import { startRun } from './start-run.ts';
@@ -16,7 +17,7 @@ interface RunCommand<O extends object> extends CommandText {
   readonly options?: (made: Command) => Command;
   /** The workflow to run; the command's own name unless said otherwise. */
   readonly workflow?: (options: O) => string;
-  readonly runOptions?: (options: O) => Readonly<Record<string, boolean>>;
+  readonly runOptions?: (options: O) => RunOptions;
   /** What is asked before anything is started, where something needs a person's word; `databases` is "12 databases". */
   readonly confirm?: (databases: string, options: O) => string | undefined;
   /** What is shown before it begins, and asked then. */

@@ -1,10 +1,10 @@
 import type { Config } from '../config/schema.ts';
 import { hookOption, optionsOf } from '../engine/workflow.ts';
-import type { Workflow } from '../engine/workflow.ts';
+import type { RunOptions, Workflow } from '../engine/workflow.ts';
 
 /** What the configuration says of a workflow's rows, as options that the run keeps: a later change of the configuration does not bend it. */
-export function configuredOptions(workflow: Workflow, { cutover, comparison }: Config): Readonly<Record<string, boolean>> {
-  const configured: Readonly<Record<string, boolean>> = {
+export function configuredOptions(workflow: Workflow, { cutover, comparison }: Config): RunOptions {
+  const configured: RunOptions = {
     together: cutover.together,
     reverse: cutover.reverse,
     compareOpened: comparison.mode !== 'strict' && comparison.mode !== 'none',

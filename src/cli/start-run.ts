@@ -1,6 +1,7 @@
 import { ConfigError, ExitCode } from '../errors.ts';
 import { enqueueRun } from '../queue/runs.ts';
 import type { SelectedDatabase } from '../engine/plan.ts';
+import type { RunOptions } from '../engine/workflow.ts';
 import type { Selection } from '../runtime/databases.ts';
 import type { Invocation } from './command.ts';
 import { followRun } from './follow.ts';
@@ -28,7 +29,7 @@ export interface Preview {
 
 export interface StartRequest {
   readonly workflow: string;
-  readonly options: Readonly<Record<string, boolean>>;
+  readonly options: RunOptions;
   /** What to ask before anything is started; undefined where nothing needs to be asked. */
   readonly question: ((databases: string) => string | undefined) | undefined;
   readonly preview: ((servers: Servers, databases: readonly SelectedDatabase[]) => Promise<Preview>) | undefined;
@@ -40,7 +41,7 @@ export interface StartRequest {
 
 export interface SelectedForRun {
   readonly selection: Selection;
-  readonly options: Readonly<Record<string, boolean>>;
+  readonly options: RunOptions;
 }
 
 /** Meets the servers, selects databases, puts the run into the queue, and follows it unless it shall be left alone. */

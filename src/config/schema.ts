@@ -211,6 +211,8 @@ export const Config = z.strictObject({
       catchUp: duration('1h'),
       /** How long the target may need to reach the fence's LSN, and how long a fence waits for sessions to end. */
       fence: duration('60s'),
+      /** How long nobody may be able to write to a database before it is given back to the source. */
+      outage: duration('60s'),
     })
     .prefault({}),
   cutover: z

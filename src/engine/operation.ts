@@ -8,6 +8,7 @@ import type { Programs } from '../postgres/programs.ts';
 import type { Traffic } from '../postgres/traffic.ts';
 import type { ReplicationEngine } from '../replication/engine.ts';
 import type { Finding } from './finding.ts';
+import type { RunOptions } from './workflow.ts';
 
 /** How far a step is, shown live. Sent often, stored at most a few times a second; never makes a step fail. */
 export interface Progress {
@@ -43,7 +44,9 @@ export interface OperationContext<I = unknown> {
     /** Names of all databases of the run: capacity is counted for all of them. */
     readonly databases: readonly string[];
     /** What the command that started the run was told, e.g. `openSource` for uninstall. */
-    readonly options: Readonly<Record<string, boolean>>;
+    readonly options: RunOptions;
+    /** Which attempt of its job: of two workers that hold it for a moment, the later one counts. Undefined outside of a run. */
+    readonly attempt?: number;
   };
   /** Aborted on cancel, shutdown, or when the advisory lock is lost. Statements of `source` and `target` follow it. */
   readonly signal: AbortSignal;

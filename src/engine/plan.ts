@@ -1,5 +1,5 @@
 import { applies, conditionOf } from './workflow.ts';
-import type { Row, Step, StepPolicy, Workflow } from './workflow.ts';
+import type { Row, RunOptions, Step, StepPolicy, Workflow } from './workflow.ts';
 
 /** A database of the source that takes part in a run. */
 export interface SelectedDatabase {
@@ -41,16 +41,12 @@ export interface Plan {
 }
 
 /** Turns a workflow and a selection into what a run will do. Pure: reads no clock, no server, no configuration. */
-export function planOf(
-  workflow: Workflow,
-  databases: readonly SelectedDatabase[],
-  options: Readonly<Record<string, boolean>> = {},
-): Plan {
+export function planOf(workflow: Workflow, databases: readonly SelectedDatabase[], options: RunOptions = {}): Plan {
   return { workflow: workflow.name, title: workflow.title, databases, stages: stagesOf(workflow.rows, options) };
 }
 
 /** Cuts rows into stages: at barriers and approvals, and where cluster rows and database rows meet. */
-export function stagesOf(rows: readonly Row[], options: Readonly<Record<string, boolean>> = {}): readonly Stage[] {
+export function stagesOf(rows: readonly Row[], options: RunOptions = {}): readonly Stage[] {
   const stages: Stage[] = [];
   let open: { kind: Step['kind']; steps: Step[] } | undefined;
   const close = (title?: string) => {

@@ -1,6 +1,9 @@
 import type * as z from 'zod';
 import type { AnyOperation, Operation } from './operation.ts';
 
+/** What a run was told when it was started; data of the run from then on. Numbers are milliseconds. */
+export type RunOptions = Readonly<Record<string, boolean | number>>;
+
 /** On which options of a run a row depends; a row that is left out makes no job. */
 export interface Condition {
   /** Only in runs that have this option, or all of these. */
@@ -79,7 +82,7 @@ export const undo = (row: Step): Step => {
 export const hookOption = (at: string): string => `hooks:${at}`;
 
 /** Whether a row takes part in runs with these options. */
-export const applies = (condition: Condition, options: Readonly<Record<string, boolean>>): boolean =>
+export const applies = (condition: Condition, options: RunOptions): boolean =>
   [condition.when ?? []].flat().every((name) => options[name] === true) &&
   (condition.unless === undefined || options[condition.unless] !== true);
 

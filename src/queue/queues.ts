@@ -2,6 +2,7 @@ import { FlowProducer, Queue } from 'bullmq';
 import type { Job, JobsOptions } from 'bullmq';
 import type { Config } from '../config/schema.ts';
 import type { PlannedStep, SelectedDatabase } from '../engine/plan.ts';
+import type { RunOptions } from '../engine/workflow.ts';
 import type { Logger } from '../log.ts';
 import { connect } from './connection.ts';
 import type { Connection, Profile, QueueConfig } from './connection.ts';
@@ -24,7 +25,7 @@ export interface RunData {
   /** The first stage that changes anything; null when the workflow only looks: then it gets in nobody's way. */
   readonly changesFrom: number | null;
   readonly databases: readonly SelectedDatabase[];
-  readonly options: Readonly<Record<string, boolean>>;
+  readonly options: RunOptions;
   readonly by: string;
   readonly version: string;
   /** What there is to show, so that a run can be read without its workflow. */

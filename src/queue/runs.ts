@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config/schema.ts';
 import { stagesOf } from '../engine/plan.ts';
 import type { SelectedDatabase } from '../engine/plan.ts';
-import type { Workflow } from '../engine/workflow.ts';
+import type { RunOptions, Workflow } from '../engine/workflow.ts';
 import { PgconvoyError } from '../errors.ts';
 import { refuseConflicts } from './conflicts.ts';
 import { reach } from './connection.ts';
@@ -14,7 +14,7 @@ import { firstChange, fingerprintOf, outlineOf, rowsOf } from './run-plan.ts';
 export interface RunRequest {
   readonly workflow: Workflow;
   readonly databases: readonly SelectedDatabase[];
-  readonly options: Readonly<Record<string, boolean>>;
+  readonly options: RunOptions;
   /** Who starts it, as `user@host`. */
   readonly by: string;
   /** Of pgconvoy. */

@@ -2,6 +2,7 @@ import type { Finding } from '../engine/finding.ts';
 import type { OperationResult } from '../engine/run-operation.ts';
 import type { Progress } from '../engine/operation.ts';
 import type { PlannedStep, SelectedDatabase } from '../engine/plan.ts';
+import type { RunOptions } from '../engine/workflow.ts';
 import type { ExitCode } from '../errors.ts';
 import type { Logger } from '../log.ts';
 
@@ -131,7 +132,7 @@ export interface RunView {
   readonly by: string;
   /** Version of pgconvoy that started it. */
   readonly version: string;
-  readonly options: Readonly<Record<string, boolean>>;
+  readonly options: RunOptions;
   readonly databases: readonly SelectedDatabase[];
   /** Milliseconds since 1970. */
   readonly createdAt: number;
@@ -173,7 +174,7 @@ export interface StepExecution {
     readonly id: string;
     readonly workflow: string;
     readonly databases: readonly SelectedDatabase[];
-    readonly options: Readonly<Record<string, boolean>>;
+    readonly options: RunOptions;
   };
   /** Undefined in a cluster step. */
   readonly database: SelectedDatabase | undefined;

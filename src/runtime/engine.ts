@@ -1,3 +1,4 @@
+import type { RunOptions } from '../engine/workflow.ts';
 import type { Cluster } from '../postgres/cluster.ts';
 import { ANY_NEWER } from '../postgres/versions.ts';
 import { engineFor } from '../replication/engines.ts';
@@ -15,7 +16,7 @@ const chosen = new WeakMap<Cluster, ReplicationEngine>();
 export async function engineOf(
   { source, settings }: Pick<Clusters, 'source' | 'settings'>,
   signal: AbortSignal,
-  options: Readonly<Record<string, boolean>> = {},
+  options: RunOptions = {},
 ): Promise<ReplicationEngine> {
   const { engine: wanted } = settings;
   // Any version will do for what is not decided by it.

@@ -29,7 +29,7 @@ export interface PairOptions {
 export interface ContextOptions {
   readonly input?: unknown;
   readonly signal?: AbortSignal;
-  readonly options?: Record<string, boolean>;
+  readonly options?: Record<string, boolean | number>;
   /** The target is the source of this job, and the source its target. */
   readonly reversed?: boolean;
   readonly onProgress?: (progress: Progress) => void;

@@ -1,6 +1,7 @@
 import type { Settings } from '../../config/schema.ts';
 import type { Finding } from '../../engine/finding.ts';
 import type { Point } from '../../engine/point.ts';
+import type { RunOptions } from '../../engine/workflow.ts';
 import type { Approval, RunState, StepError, StepState } from '../../queue/types.ts';
 
 /**
@@ -16,7 +17,7 @@ export interface Report {
     readonly state: RunState;
     readonly by: string;
     readonly version: string;
-    readonly options: Readonly<Record<string, boolean>>;
+    readonly options: RunOptions;
     readonly createdAt: number;
     readonly startedAt: number | null;
     readonly finishedAt: number | null;

@@ -1,9 +1,11 @@
 import * as z from 'zod';
 import { defineOperation, holds, lacks } from '../../engine/operation.ts';
 import type { OperationContext } from '../../engine/operation.ts';
+import { FenceState, fenceState } from '../../postgres/catalog/fence.ts';
 import { refuseLateDrift } from '../drift/look.ts';
 import { refuseWithoutSlot } from '../replication/lost-slot.ts';
-import { lookAtFence, lowerFence } from './fence.ts';
+import { claimFence } from './claim-fence.ts';
+import { ANOTHERS, beforeFence, lookAtFence, lowerFence } from './fence.ts';
 import { raiseFence } from './raise-fence.ts';
 
 /**
@@ -32,7 +34,8 @@ export const fenceSource = defineOperation({
     return fence ? holds(fence) : lacks(missing);
   },
 
-  async apply(context) {
+  async apply(context, missing) {
+    if (missing.every((each) => each === ANOTHERS)) return takeOver(context);
     // An outage that nothing can come of is spared the application.
     await refuseWithoutSlot(context);
     await raiseFence(context, () => refuseLateDrift(context));
@@ -40,3 +43,10 @@ export const fenceSource = defineOperation({
 
   undo: (context: OperationContext) => lowerFence(context),
 });
+
+/** It stands, and nobody has written since: what its worker had begun goes on from there. */
+async function takeOver(context: OperationContext): Promise<void> {
+  const { sourceCluster, source } = context;
+  const state = await sourceCluster.maintenance.one(FenceState, fenceState(source.name));
+  await claimFence(context, beforeFence(state));
+}

@@ -6,17 +6,36 @@ import {
   databasePrivileges,
   privilegesWithout,
 } from '../../postgres/catalog/database-definitions.ts';
+import { LedgerEntry, lockedNote } from '../../postgres/catalog/ledger-notes.ts';
 import { DatabaseError } from '../../postgres/errors.ts';
 import { fragment, id, lit, sql } from '../../postgres/sql.ts';
 import type { Sql } from '../../postgres/sql.ts';
 import { openedKey } from './opened.ts';
 
 /** What was before the fence, and when it went up by the source's clock. */
-export const FenceNote = z.object({
+export const BeforeFence = z.object({
   acl: z.string().nullable(),
   connectionLimit: z.number(),
   readOnly: z.string().nullable(),
   fencedAt: z.string(),
+});
+export type BeforeFence = z.output<typeof BeforeFence>;
+
+export const beforeFence = ({ acl, connectionLimit, readOnly, now }: FenceState): BeforeFence => ({
+  acl,
+  connectionLimit,
+  readOnly,
+  fencedAt: now,
+});
+
+/** Whose fence it is, and how long it may stand. */
+export const FenceNote = BeforeFence.extend({
+  run: z.string(),
+  attempt: z.number(),
+  /** By the source's clock; past it the database is not opened on the target any more, but given back. */
+  deadline: z.string(),
+  /** All databases that this run has fenced open together, or none does. */
+  together: z.boolean(),
 });
 export type FenceNote = z.output<typeof FenceNote>;
 
@@ -47,7 +66,7 @@ export type FenceContext = Pick<
 export async function lookAtFence(
   context: FenceContext,
 ): Promise<{ readonly missing: readonly string[]; readonly fence: StandingFence | undefined }> {
-  const { source, sourceCluster, sourceLedger, settings } = context;
+  const { source, sourceCluster, sourceLedger, settings, run } = context;
   const [notes, state] = await Promise.all([
     sourceLedger.entries(undefined, source.name),
     sourceCluster.maintenance.one(FenceState, fenceState(source.name)),
@@ -56,13 +75,22 @@ export async function lookAtFence(
   const proof = notes.find(({ kind }) => kind === proofKey(source.name).kind);
   const missing: string[] = [];
   if (!note) missing.push('the note of what was before');
+  else if (!isOf(run, FenceNote.partial().parse(note.before))) missing.push(ANOTHERS);
   if (others(state, settings.replication.role).length > 0) missing.push('CONNECT revoked');
   if (state.readOnly !== 'on') missing.push('default_transaction_read_only');
   if (state.sessions > 0) missing.push('sessions ended');
   if (!proof) missing.push('proof that nobody writes');
   if (missing.length > 0 || !note || !proof) return { missing, fence: undefined };
-  return { missing, fence: { ...FenceProof.parse(proof.before), fencedAt: FenceNote.parse(note.before).fencedAt } };
+  return { missing, fence: { ...FenceProof.parse(proof.before), fencedAt: BeforeFence.parse(note.before).fencedAt } };
 }
+
+/** All that a fence misses which another attempt has raised: it is taken over by `claimFence`. */
+export const ANOTHERS = 'its note is of another attempt';
+
+const isOf = (
+  run: FenceContext['run'],
+  note: { readonly run?: string | undefined; readonly attempt?: number | undefined },
+): boolean => note.run === run.id && note.attempt === (run.attempt ?? 0);
 
 /** Who may connect although the fence stands. */
 export const others = ({ connectors }: FenceState, role: string) =>
@@ -70,27 +98,33 @@ export const others = ({ connectors }: FenceState, role: string) =>
 
 /**
  * Takes the fence down: privileges and settings as before. A database that is open on the target keeps it, unless the run was
- * told to open the source: two masters would lose writes.
+ * told to open the source: two masters would lose writes. One transaction that holds the fence's note, as the decision to open does
+ * (`decideToOpen`): whichever of the two comes second sees what the first one did.
+ * @param noting written in the same transaction, where there was a fence
  * @returns whether there was a fence to take down
  */
-export async function lowerFence(context: FenceContext): Promise<boolean> {
+export async function lowerFence(context: FenceContext, noting?: () => Promise<void>): Promise<boolean> {
   const { source, sourceCluster, sourceLedger, log } = context;
-  const entry = await sourceLedger.find(fenceKey(source.name));
-  if (!entry) {
+  const { maintenance } = sourceCluster;
+  if (!(await sourceLedger.find(fenceKey(source.name)))) {
     await sourceLedger.forget(proofKey(source.name));
     return false;
   }
-  if (await mustStay(context)) {
-    log.warn('the fence stays, because applications use the database on the target');
-    return false;
-  }
-  await sourceLedger.forget(proofKey(source.name));
-  const note = FenceNote.parse(entry.before);
-  const state = await sourceCluster.maintenance.maybe(FenceState, fenceState(source.name));
-  if (state) await untilUndisturbed(() => reopen(context, note, state));
-  await sourceLedger.forget(fenceKey(source.name));
-  log.info('the fence is down');
-  return true;
+  const lowered = await untilUndisturbed(() =>
+    maintenance.transaction(async () => {
+      const entry = await maintenance.maybe(LedgerEntry, lockedNote(fenceKey(source.name)));
+      if (!entry || (await mustStay(context))) return false;
+      const state = await maintenance.maybe(FenceState, fenceState(source.name));
+      if (state) await reopen(context, BeforeFence.parse(entry.before), state);
+      await sourceLedger.forget(proofKey(source.name));
+      await sourceLedger.forget(fenceKey(source.name));
+      await noting?.();
+      return true;
+    }),
+  );
+  if (lowered) log.info('the fence is down');
+  else log.warn('the fence stays, because applications use the database on the target');
+  return lowered;
 }
 
 /** The source's own note counts: the target may be away, and after uninstall its ledger is gone. */
@@ -99,7 +133,7 @@ async function mustStay({ source, sourceLedger, run }: FenceContext): Promise<bo
   return (await sourceLedger.find(openedKey(source.name))) !== undefined;
 }
 
-async function reopen({ source, sourceCluster }: FenceContext, note: FenceNote, state: FenceState): Promise<void> {
+async function reopen({ source, sourceCluster }: FenceContext, note: BeforeFence, state: FenceState): Promise<void> {
   const { maintenance } = sourceCluster;
   const name = id(source.name);
   const connect = async (acl: string | null) =>
@@ -108,17 +142,15 @@ async function reopen({ source, sourceCluster }: FenceContext, note: FenceNote, 
     );
   const [wanted, present] = [await connect(note.acl), await connect(state.acl)];
   const roleOf = (grantee: string | null) => (grantee === null ? fragment`public` : id(grantee));
-  await maintenance.transaction(async () => {
-    for (const { grantee, grantor } of privilegesWithout(present, wanted)) {
-      await as(grantor, sql`revoke connect on database ${name} from ${roleOf(grantee)} cascade`);
-    }
-    for (const { grantee, grantor, grantable } of ownersFirst(privilegesWithout(wanted, present))) {
-      const option = grantable ? fragment` with grant option` : fragment``;
-      await as(grantor, sql`grant connect on database ${name} to ${roleOf(grantee)}${option}`);
-    }
-    if (note.readOnly === null) await maintenance.run(sql`alter database ${name} reset default_transaction_read_only`);
-    else await maintenance.run(sql`alter database ${name} set default_transaction_read_only = ${lit(note.readOnly)}`);
-  });
+  for (const { grantee, grantor } of privilegesWithout(present, wanted)) {
+    await as(grantor, sql`revoke connect on database ${name} from ${roleOf(grantee)} cascade`);
+  }
+  for (const { grantee, grantor, grantable } of ownersFirst(privilegesWithout(wanted, present))) {
+    const option = grantable ? fragment` with grant option` : fragment``;
+    await as(grantor, sql`grant connect on database ${name} to ${roleOf(grantee)}${option}`);
+  }
+  if (note.readOnly === null) await maintenance.run(sql`alter database ${name} reset default_transaction_read_only`);
+  else await maintenance.run(sql`alter database ${name} set default_transaction_read_only = ${lit(note.readOnly)}`);
 
   async function as(grantor: string, statement: Sql): Promise<void> {
     await maintenance.run(sql`set local role ${id(grantor)}`);
@@ -149,7 +181,7 @@ export async function markWal({ source }: Pick<OperationContext, 'source'>): Pro
 }
 
 /** Two changes of one row of pg_database at the same time: the server refuses the second. */
-export async function untilUndisturbed(body: () => Promise<void>): Promise<void> {
+export async function untilUndisturbed<T>(body: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await body();

@@ -4,14 +4,16 @@ import { defineOperation, holds, lacks } from '../../engine/operation.ts';
 import type { OperationContext } from '../../engine/operation.ts';
 import { sql } from '../../postgres/sql.ts';
 import { pairOf } from '../replication/pair.ts';
+import { agreeToOpen, undecided } from './agreement.ts';
 import { lookAtFence } from './fence.ts';
+import { letIn } from './let-in.ts';
 import { Opened, openedDatabase, openedKey } from './opened.ts';
 
-const Now = z.object({ now: z.string(), outageMs: z.number() });
+const Now = z.object({ openedAt: z.string(), outageMs: z.number() });
 
 /**
- * From here on the database belongs to the applications, on the target: replication is off and nothing of ours writes there any
- * more. The write outage ends; both times are taken from the source's clock.
+ * From here on the database belongs to the applications, on the target: that is decided on the source (`agreeToOpen`), then
+ * replication is off and they are let in. The write outage ends; both times are taken from the source's clock.
  */
 export const openTarget = defineOperation({
   name: 'open-target',
@@ -22,30 +24,36 @@ export const openTarget = defineOperation({
   output: Opened,
 
   async check(context) {
-    const opened = await openedDatabase(context);
-    return opened ? holds(opened) : lacks([{ database: context.source.name }]);
+    const { source, targetLedger } = context;
+    const notes = await targetLedger.entries(undefined, source.name);
+    const opened = notes.find(({ kind }) => kind === openedKey(source.name).kind);
+    // What setup has noted of the database is forgotten when applications have been let in.
+    const isClosed = notes.some(({ kind }) => kind === 'database');
+    return opened && !isClosed ? holds(Opened.parse(opened.before)) : lacks([{ database: source.name }]);
   },
 
   async apply(context) {
     const { engine, source, sourceCluster, sourceLedger, targetLedger, log } = context;
-    const { fence, missing } = await lookAtFence(context);
-    if (!fence) {
-      throw new PgconvoyError(
-        `source, database "${source.name}": the fence does not stand (missing: ${missing.join(', ')}), so writes may have been made that the target lacks`,
-        { hint: 'Start the cutover of this database again: `pgconvoy stop`.' },
-      );
+    if ((await undecided(context, [source.name])).length > 0) {
+      await requireReady(context);
+      await agreeToOpen(context, [source.name]);
     }
     const pair = pairOf(context);
     if ((await engine.subscription(pair)).enabled) await engine.disable(pair);
-    const { now, outageMs } = await sourceCluster.maintenance.one(
+    const decided = Opened.parse((await sourceLedger.find(openedKey(source.name)))?.before);
+    // Noted before anybody is in: from then on nothing of ours changes the database, whoever tries the step again.
+    await targetLedger.replace(openedKey(source.name), decided);
+    await letIn(context);
+    const now = await sourceCluster.maintenance.one(
       Now,
-      sql`select clock_timestamp()::text as now,
-                 round(extract(epoch from clock_timestamp() - ${fence.fencedAt}::timestamptz) * 1000)::float8 as "outageMs"`,
+      sql`select clock_timestamp()::text as "openedAt",
+                 round(extract(epoch from clock_timestamp() - ${decided.fencedAt}::timestamptz) * 1000)::float8 as "outageMs"`,
     );
-    const opened: Opened = { fencedAt: fence.fencedAt, openedAt: now, lsn: fence.lsn, outageMs };
-    // The source's note first: it keeps the fence up even when the target's ledger is gone.
-    await sourceLedger.record(openedKey(source.name), opened);
-    await targetLedger.record(openedKey(source.name), opened);
+    const opened: Opened = { ...decided, ...now };
+    await Promise.all([
+      targetLedger.replace(openedKey(source.name), opened),
+      sourceLedger.replace(openedKey(source.name), opened),
+    ]);
     await targetLedger.forget({ kind: 'database', database: source.name });
     log.info(opened, 'open on the target');
   },
@@ -64,3 +72,18 @@ export const openTarget = defineOperation({
     return true;
   },
 });
+
+/** Nothing is opened that the fence does not guard, or that the target does not have to its last row. */
+async function requireReady(context: OperationContext): Promise<void> {
+  const { source, engine } = context;
+  const { fence, missing } = await lookAtFence(context);
+  const reason = fence
+    ? (await engine.reached(pairOf(context), fence.lsn))
+      ? undefined
+      : `the target has not confirmed everything up to ${fence.lsn}`
+    : `the fence does not stand (missing: ${missing.join(', ')}), so writes may have been made that the target lacks`;
+  if (reason === undefined) return;
+  throw new PgconvoyError(`source, database "${source.name}": ${reason}`, {
+    hint: 'Start the cutover of this database again: `pgconvoy stop`.',
+  });
+}

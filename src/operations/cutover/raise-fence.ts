@@ -12,8 +12,9 @@ import {
   sessionStarts,
 } from '../../postgres/catalog/fence.ts';
 import { fragment, id, join, lit, sql } from '../../postgres/sql.ts';
-import { fenceKey, lowerFence, markWal, others, proofKey, untilUndisturbed } from './fence.ts';
-import type { FenceContext, FenceNote, FenceProof } from './fence.ts';
+import { claimFence } from './claim-fence.ts';
+import { beforeFence, lowerFence, markWal, others, proofKey, untilUndisturbed } from './fence.ts';
+import type { FenceContext, FenceProof } from './fence.ts';
 
 /** Time between two looks whether the ended sessions are gone, milliseconds. */
 const LOOK_FIRST_MS = 4;
@@ -34,12 +35,7 @@ export async function raiseFence(context: FenceContext, look: () => Promise<void
   await refuseWriters(context);
   const state = await maintenance.one(FenceState, fenceState(source.name));
   await sourceLedger.forget(proofKey(source.name));
-  await sourceLedger.record(fenceKey(source.name), {
-    acl: state.acl,
-    connectionLimit: state.connectionLimit,
-    readOnly: state.readOnly,
-    fencedAt: state.now,
-  } satisfies FenceNote);
+  await claimFence(context, beforeFence(state));
   await untilUndisturbed(() => shut(context, state));
   let ended: readonly EndedSession[];
   try {

@@ -16,20 +16,22 @@ export const targetDefinition = ({
 
 /**
  * Keeps everybody but superusers (we, and the apply workers) out of the target's database, whatever its owner has granted.
+ * @returns whether there was anything to close
  * @see https://www.postgresql.org/docs/current/sql-alterdatabase.html
  */
-export async function closeTarget({ targetCluster, target }: OperationContext): Promise<void> {
+export async function closeTarget({ targetCluster, target }: OperationContext): Promise<boolean> {
   const { maintenance } = targetCluster;
   const found = await maintenance.maybe(DatabaseDefinition, databaseDefinition(target.name));
-  if (!found) return;
+  if (!found) return false;
   const privileges = await maintenance.many(DatabasePrivilege, databasePrivileges(target.name, found.acl));
+  const grantees = new Set(privileges.filter(({ privilege }) => privilege !== 'CREATE').map(({ grantee }) => grantee));
+  if (grantees.size === 0 && found.connectionLimit === 0) return false;
   await maintenance.transaction(async () => {
     await maintenance.run(sql`alter database ${id(target.name)} connection limit 0`);
-    for (const grantee of new Set(
-      privileges.filter((each) => each.privilege !== 'CREATE').map((each) => each.grantee),
-    )) {
+    for (const grantee of grantees) {
       const who = grantee === null ? fragment`public` : id(grantee);
       await maintenance.run(sql`revoke connect, temporary on database ${id(target.name)} from ${who} cascade`);
     }
   });
+  return true;
 }

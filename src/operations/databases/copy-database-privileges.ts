@@ -6,8 +6,8 @@ import { privilegeDifference, restorePrivileges } from './database-privileges.ts
 import { sourceDefinition } from './source-definition.ts';
 
 /**
- * Who may connect, create and make temporary tables in the database, and how many at once, is as on the source: with that,
- * users get in. Where the source is fenced, what was before the fence counts.
+ * Who may connect, create and make temporary tables in the database is as on the source; its connection limit goes on keeping everybody
+ * out. Where the source is fenced, what was before the fence counts.
  */
 export const copyDatabasePrivileges = defineOperation({
   name: 'copy-database-privileges',
@@ -26,18 +26,18 @@ export const copyDatabasePrivileges = defineOperation({
     const different = [
       ...missing.map((each) => ({ what: 'missing', ...each })),
       ...surplus.map((each) => ({ what: 'surplus', ...each })),
-      ...(found.connectionLimit === wanted.connectionLimit ? [] : [{ what: 'connection limit' }]),
+      ...(found.connectionLimit === 0 ? [] : [{ what: 'closed to users' }]),
     ];
-    return different.length > 0 ? lacks(different) : holds({ connectionLimit: found.connectionLimit });
+    return different.length > 0 ? lacks(different) : holds({ connectionLimit: wanted.connectionLimit });
   },
 
   async apply(context) {
-    await restorePrivileges(context, await sourceDefinition(context), context.sourceCluster);
+    // Closed all the same: `letIn` opens it, once it is decided.
+    const wanted = { ...(await sourceDefinition(context)), connectionLimit: 0 };
+    await restorePrivileges(context, wanted, context.sourceCluster);
   },
 
   async undo(context) {
-    if (!(await targetDefinition(context))?.isOpen) return false;
-    await closeTarget(context);
-    return true;
+    return closeTarget(context);
   },
 });

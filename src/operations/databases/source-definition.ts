@@ -1,6 +1,6 @@
 import type { OperationContext } from '../../engine/operation.ts';
 import { DatabaseDefinition, databaseDefinition } from '../../postgres/catalog/database-definitions.ts';
-import { fenceKey, FenceNote } from '../cutover/fence.ts';
+import { BeforeFence, fenceKey } from '../cutover/fence.ts';
 
 const READ_ONLY = 'default_transaction_read_only';
 
@@ -13,7 +13,7 @@ export async function sourceDefinition({
   const definition = await sourceCluster.maintenance.one(DatabaseDefinition, databaseDefinition(source.name));
   const entry = await sourceLedger.find(fenceKey(source.name));
   if (!entry) return definition;
-  const { acl, connectionLimit, readOnly } = FenceNote.parse(entry.before);
+  const { acl, connectionLimit, readOnly } = BeforeFence.parse(entry.before);
   const settings = definition.settings.filter(
     ({ role, setting }) => role !== null || !setting.startsWith(`${READ_ONLY}=`),
   );

@@ -60,6 +60,10 @@ export const notes = (kind?: string, database?: string): Sql => sql`
      and (${database ?? null}::text is null or database = ${database ?? null})
    order by at, kind, database, object`;
 
+/** The note of this key; nobody else changes it before the transaction ends. */
+export const lockedNote = (key: LedgerKey): Sql => sql`
+  select kind, database, object, before, at::text from ${LEDGER} where ${isNote(key)} for update`;
+
 export const forgetNote = (key: LedgerKey): Sql => sql`delete from ${LEDGER} where ${isNote(key)}`;
 
 export const Found = z.object({ found: z.boolean() });

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { runOperation } from '../../../src/engine/run-operation.ts';
 import { openedKey } from '../../../src/operations/cutover/opened.ts';
+import { letIn } from '../../../src/operations/cutover/let-in.ts';
 import { copyDatabasePrivileges } from '../../../src/operations/databases/copy-database-privileges.ts';
 import { createDatabase } from '../../../src/operations/databases/create-database.ts';
 import { copySchema } from '../../../src/operations/schema/copy-schema.ts';
@@ -125,6 +126,9 @@ describe('who gets in', () => {
     expect(closed.map((row) => row['may'])).toEqual([false, false, false]);
 
     await proveContract(pair, copyDatabasePrivileges, name);
+    // Whatever they are allowed to, nobody gets in before it is decided.
+    expect(await accessOf('target', name)).toMatchObject([{ datconnlimit: 0 }]);
+    await letIn(pair.context(name));
     expect(await accessOf('target', name)).toEqual(await accessOf('source', name));
   });
 
@@ -146,6 +150,7 @@ describe('who gets in', () => {
     );
     expect((await createDatabase.check(pair.context(name))).holds).toBe(true);
     await runOperation(copyDatabasePrivileges, pair.context(name));
+    await letIn(pair.context(name));
     expect(await accessOf('target', name)).toEqual(before);
   });
 

@@ -1,0 +1,58 @@
+import { DeadlineExceeded, PgconvoyError } from '../../errors.ts';
+import type { OperationContext } from '../../engine/operation.ts';
+import { Decided, decideToOpen, FenceAsNoted, fencesAsNoted } from '../../postgres/catalog/agreement.ts';
+import { openedKey } from './opened.ts';
+
+type AgreementContext = Pick<OperationContext, 'sourceCluster' | 'sourceLedger' | 'run' | 'log'>;
+
+/**
+ * The point of no return, of one database or of many at once: from here on they belong to the applications on the target. One statement
+ * on the source that locks the fences' notes, sees that all of them stand, are of this attempt of this run, and in time, and notes all of
+ * the databases as opened, or none. Who takes a fence down locks the same note (`lowerFence`), so there are never two sides that
+ * applications can write to. Deciding again what is decided changes nothing.
+ * @throws DeadlineExceeded, PgconvoyError that name the database that was not ready and why
+ */
+export async function agreeToOpen(context: AgreementContext, databases: readonly string[]): Promise<void> {
+  const { sourceCluster, run, log } = context;
+  const open = await undecided(context, databases);
+  if (open.length === 0) return;
+  const decided = await sourceCluster.maintenance.many(Decided, decideToOpen(open, run.id, run.attempt ?? 0));
+  if (decided.length < open.length) throw await refusal(context, open);
+  log.info({ databases: decided.length }, 'decided: open on the target');
+}
+
+/** Databases that are not noted as opened on the source. */
+export async function undecided(
+  { sourceLedger }: AgreementContext,
+  databases: readonly string[],
+): Promise<readonly string[]> {
+  const known = new Set((await sourceLedger.entries(openedKey('').kind)).map(({ database }) => database));
+  return databases.filter((database) => !known.has(database));
+}
+
+async function refusal({ sourceCluster, run }: AgreementContext, databases: readonly string[]): Promise<PgconvoyError> {
+  const noted = await sourceCluster.maintenance.many(FenceAsNoted, fencesAsNoted(databases));
+  const found = new Map(noted.map((each) => [each.database, each]));
+  const late = databases.filter((database) => found.get(database)?.late);
+  if (late.length > 0) {
+    return new DeadlineExceeded(
+      `source, ${named(late)}: the deadline of the write outage has passed before everything was ready`,
+      { hint: `Retry the run (pgconvoy retry ${run.id}): it fences anew.` },
+    );
+  }
+  const gone = databases.filter((database) => {
+    const fence = found.get(database);
+    return !fence?.proven || fence.run !== run.id || fence.attempt !== (run.attempt ?? 0);
+  });
+  return new PgconvoyError(
+    `source, ${named(gone.length > 0 ? gone : databases)}: the fence does not stand any more, or is another worker's by now, so writes may have been made that the target lacks`,
+    { hint: `Retry the run (pgconvoy retry ${run.id}): it fences anew.` },
+  );
+}
+
+/** "database "a"", or the first few of many. */
+export function named(databases: readonly string[]): string {
+  const shown = databases.slice(0, 3).map((database) => `"${database}"`);
+  const more = databases.length > 3 ? ` and ${databases.length - 3} more` : '';
+  return `${databases.length === 1 ? 'database' : 'databases'} ${shown.join(', ')}${more}`;
+}

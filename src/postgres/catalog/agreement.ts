@@ -1,0 +1,58 @@
+import * as z from 'zod';
+import { id, sql } from '../sql.ts';
+import type { Sql } from '../sql.ts';
+import { SCHEMA } from './ledger-notes.ts';
+
+const LEDGER = id(SCHEMA, 'ledger');
+
+export const Decided = z.object({ database: z.string() });
+
+/**
+ * Notes all of these databases as opened, where all their fences stand, are of this attempt of this run, and are in time; else none.
+ * Locks the fences' notes in the order of their names: a note that somebody else has removed meanwhile is not among them any more.
+ * @see https://www.postgresql.org/docs/current/sql-select.html#SQL-FOR-UPDATE-SHARE
+ */
+export const decideToOpen = (databases: readonly string[], run: string, attempt: number): Sql => sql`
+  with fence as (
+    select database, before from ${LEDGER}
+     where kind = 'fence' and database = any(${databases}::text[])
+     order by database for update),
+  ready as (
+    select f.database, f.before->>'fencedAt' as fenced, p.before->>'lsn' as lsn
+      from fence f join ${LEDGER} p on p.kind = 'fence-lsn' and p.database = f.database
+     where f.before->>'run' = ${run} and (f.before->>'attempt')::int = ${attempt}
+       and clock_timestamp() < (f.before->>'deadline')::timestamptz)
+  insert into ${LEDGER} (kind, database, object, before)
+  select 'opened', database, '',
+         json_build_object('fencedAt', fenced, 'openedAt', clock_timestamp()::text, 'lsn', lsn,
+           'outageMs', round(extract(epoch from clock_timestamp() - fenced::timestamptz) * 1000))::text::jsonb
+    from ready
+   where (select count(*) from ready) = ${databases.length}::int
+  returning database`;
+
+export const FenceAsNoted = z.object({
+  database: z.string(),
+  run: z.string().nullable(),
+  attempt: z.number().nullable(),
+  together: z.boolean(),
+  proven: z.boolean(),
+  /** The deadline has passed by the clock of the server. */
+  late: z.boolean(),
+  /** Until the deadline, milliseconds. */
+  remainingMs: z.number(),
+  /** Noted as opened, or being opened. */
+  decided: z.boolean(),
+});
+export type FenceAsNoted = z.output<typeof FenceAsNoted>;
+
+/** The fences that are noted, all or those of some databases. */
+export const fencesAsNoted = (databases?: readonly string[]): Sql => sql`
+  select f.database, f.before->>'run' as run, (f.before->>'attempt')::int as attempt,
+         coalesce((f.before->>'together')::boolean, false) as together,
+         exists (select from ${LEDGER} p where p.kind = 'fence-lsn' and p.database = f.database) as proven,
+         coalesce(clock_timestamp() >= (f.before->>'deadline')::timestamptz, false) as late,
+         coalesce(extract(epoch from (f.before->>'deadline')::timestamptz - clock_timestamp()) * 1000, 0)::float8 as "remainingMs",
+         exists (select from ${LEDGER} o where o.kind = 'opened' and o.database = f.database) as decided
+    from ${LEDGER} f
+   where f.kind = 'fence' and (${databases ?? null}::text[] is null or f.database = any(${databases ?? null}::text[]))
+   order by f.database`;
