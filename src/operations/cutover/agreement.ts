@@ -1,9 +1,9 @@
 import { DeadlineExceeded, PgconvoyError } from '../../errors.ts';
 import type { OperationContext } from '../../engine/operation.ts';
 import { Decided, decideToOpen, FenceAsNoted, fencesAsNoted } from '../../postgres/catalog/agreement.ts';
-import { openedKey } from './opened.ts';
+import { isOn, Opened, openedKey } from './opened.ts';
 
-type AgreementContext = Pick<OperationContext, 'sourceCluster' | 'sourceLedger' | 'run' | 'log'>;
+type AgreementContext = Pick<OperationContext, 'sourceCluster' | 'sourceLedger' | 'targetCluster' | 'run' | 'log'>;
 
 /**
  * The point of no return, of one database or of many at once: from here on they belong to the applications on the target. One statement
@@ -13,25 +13,30 @@ type AgreementContext = Pick<OperationContext, 'sourceCluster' | 'sourceLedger' 
  * @throws DeadlineExceeded, PgconvoyError that name the database that was not ready and why
  */
 export async function agreeToOpen(context: AgreementContext, databases: readonly string[]): Promise<void> {
-  const { sourceCluster, run, log } = context;
+  const { sourceCluster, targetCluster, run, log } = context;
   const open = await undecided(context, databases);
   if (open.length === 0) return;
-  const decided = await sourceCluster.maintenance.many(Decided, decideToOpen(open, run.id, run.attempt ?? 0));
+  const { systemIdentifier: on } = await targetCluster.facts();
+  const agreement = { run: run.id, attempt: run.attempt ?? 0, on };
+  const decided = await sourceCluster.maintenance.many(Decided, decideToOpen(open, agreement));
   if (decided.length < open.length) throw await refusal(context, open);
   log.info({ databases: decided.length }, 'decided: open on the target');
 }
 
-/** Databases that are not noted as opened on the source. */
+/** Databases that nobody has decided to open on the target. */
 export async function undecided(
-  { sourceLedger }: AgreementContext,
+  { sourceLedger, targetCluster }: Pick<AgreementContext, 'sourceLedger' | 'targetCluster'>,
   databases: readonly string[],
 ): Promise<readonly string[]> {
-  const known = new Set((await sourceLedger.entries(openedKey('').kind)).map(({ database }) => database));
+  const entries = await sourceLedger.entries(openedKey('').kind, databases.length === 1 ? databases[0] : undefined);
+  const known = new Set<string>();
+  for (const { database, before } of entries) if (await isOn(Opened.parse(before), targetCluster)) known.add(database);
   return databases.filter((database) => !known.has(database));
 }
 
 async function refusal({ sourceCluster, run }: AgreementContext, databases: readonly string[]): Promise<PgconvoyError> {
-  const noted = await sourceCluster.maintenance.many(FenceAsNoted, fencesAsNoted(databases));
+  const { systemIdentifier } = await sourceCluster.facts();
+  const noted = await sourceCluster.maintenance.many(FenceAsNoted, fencesAsNoted(systemIdentifier, databases));
   const found = new Map(noted.map((each) => [each.database, each]));
   const late = databases.filter((database) => found.get(database)?.late);
   if (late.length > 0) {

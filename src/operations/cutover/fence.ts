@@ -10,7 +10,7 @@ import { LedgerEntry, lockedNote } from '../../postgres/catalog/ledger-notes.ts'
 import { DatabaseError } from '../../postgres/errors.ts';
 import { fragment, id, lit, sql } from '../../postgres/sql.ts';
 import type { Sql } from '../../postgres/sql.ts';
-import { openedKey } from './opened.ts';
+import { hasLeftSource } from './opened.ts';
 
 /** What was before the fence, and when it went up by the source's clock. */
 export const BeforeFence = z.object({
@@ -128,10 +128,8 @@ export async function lowerFence(context: FenceContext, noting?: () => Promise<v
 }
 
 /** The source's own note counts: the target may be away, and after uninstall its ledger is gone. */
-async function mustStay({ source, sourceLedger, run }: FenceContext): Promise<boolean> {
-  if (run.options['openSource']) return false;
-  return (await sourceLedger.find(openedKey(source.name))) !== undefined;
-}
+const mustStay = async (context: FenceContext): Promise<boolean> =>
+  context.run.options['openSource'] !== true && (await hasLeftSource(context));
 
 async function reopen({ source, sourceCluster }: FenceContext, note: BeforeFence, state: FenceState): Promise<void> {
   const { maintenance } = sourceCluster;

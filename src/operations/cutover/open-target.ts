@@ -6,7 +6,7 @@ import { sql } from '../../postgres/sql.ts';
 import { pairOf } from '../replication/pair.ts';
 import { agreeToOpen, undecided } from './agreement.ts';
 import { lookAtFence } from './fence.ts';
-import { letIn } from './let-in.ts';
+import { isClosed, letGo, letIn } from './let-in.ts';
 import { Opened, openedDatabase, openedKey } from './opened.ts';
 
 const Now = z.object({ openedAt: z.string(), outageMs: z.number() });
@@ -24,12 +24,9 @@ export const openTarget = defineOperation({
   output: Opened,
 
   async check(context) {
-    const { source, targetLedger } = context;
-    const notes = await targetLedger.entries(undefined, source.name);
-    const opened = notes.find(({ kind }) => kind === openedKey(source.name).kind);
-    // What setup has noted of the database is forgotten when applications have been let in.
-    const isClosed = notes.some(({ kind }) => kind === 'database');
-    return opened && !isClosed ? holds(Opened.parse(opened.before)) : lacks([{ database: source.name }]);
+    const { source } = context;
+    const opened = await openedDatabase(context);
+    return opened && !(await isClosed(context)) ? holds(opened) : lacks([{ database: source.name }]);
   },
 
   async apply(context) {
@@ -54,7 +51,7 @@ export const openTarget = defineOperation({
       targetLedger.replace(openedKey(source.name), opened),
       sourceLedger.replace(openedKey(source.name), opened),
     ]);
-    await targetLedger.forget({ kind: 'database', database: source.name });
+    await letGo(context);
     log.info(opened, 'open on the target');
   },
 

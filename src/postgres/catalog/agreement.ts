@@ -12,7 +12,10 @@ export const Decided = z.object({ database: z.string() });
  * Locks the fences' notes in the order of their names: a note that somebody else has removed meanwhile is not among them any more.
  * @see https://www.postgresql.org/docs/current/sql-select.html#SQL-FOR-UPDATE-SHARE
  */
-export const decideToOpen = (databases: readonly string[], run: string, attempt: number): Sql => sql`
+export const decideToOpen = (
+  databases: readonly string[],
+  { run, attempt, on }: { readonly run: string; readonly attempt: number; readonly on: string },
+): Sql => sql`
   with fence as (
     select database, before from ${LEDGER}
      where kind = 'fence' and database = any(${databases}::text[])
@@ -21,14 +24,21 @@ export const decideToOpen = (databases: readonly string[], run: string, attempt:
     select f.database, f.before->>'fencedAt' as fenced, p.before->>'lsn' as lsn
       from fence f join ${LEDGER} p on p.kind = 'fence-lsn' and p.database = f.database
      where f.before->>'run' = ${run} and (f.before->>'attempt')::int = ${attempt}
-       and clock_timestamp() < (f.before->>'deadline')::timestamptz)
-  insert into ${LEDGER} (kind, database, object, before)
-  select 'opened', database, '',
-         json_build_object('fencedAt', fenced, 'openedAt', clock_timestamp()::text, 'lsn', lsn,
-           'outageMs', round(extract(epoch from clock_timestamp() - fenced::timestamptz) * 1000))::text::jsonb
-    from ready
-   where (select count(*) from ready) = ${databases.length}::int
-  returning database`;
+       and clock_timestamp() < (f.before->>'deadline')::timestamptz),
+  agreed as (
+    select database,
+           json_build_object('on', ${on}::text, 'fencedAt', fenced, 'openedAt', clock_timestamp()::text, 'lsn', lsn, 'outageMs',
+             round(extract(epoch from clock_timestamp() - fenced::timestamptz) * 1000))::text::jsonb as note
+      from ready where (select count(*) from ready) = ${databases.length}::int),
+  known as (
+    update ${LEDGER} o set before = note, at = clock_timestamp() from agreed a
+     where o.kind = 'opened' and o.database = a.database
+    returning o.database),
+  added as (
+    insert into ${LEDGER} (kind, database, object, before)
+    select 'opened', database, '', note from agreed where database not in (select database from known)
+    returning database)
+  select database from known union all select database from added`;
 
 export const FenceAsNoted = z.object({
   database: z.string(),
@@ -40,19 +50,23 @@ export const FenceAsNoted = z.object({
   late: z.boolean(),
   /** Until the deadline, milliseconds. */
   remainingMs: z.number(),
-  /** Noted as opened, or being opened. */
+  /** Noted as opened on the other cluster, or being opened there. */
   decided: z.boolean(),
 });
 export type FenceAsNoted = z.output<typeof FenceAsNoted>;
 
-/** The fences that are noted, all or those of some databases. */
-export const fencesAsNoted = (databases?: readonly string[]): Sql => sql`
+/**
+ * The fences that are noted, all or those of some databases.
+ * @param self system identifier of the cluster that is asked
+ */
+export const fencesAsNoted = (self: string, databases?: readonly string[]): Sql => sql`
   select f.database, f.before->>'run' as run, (f.before->>'attempt')::int as attempt,
          coalesce((f.before->>'together')::boolean, false) as together,
          exists (select from ${LEDGER} p where p.kind = 'fence-lsn' and p.database = f.database) as proven,
          coalesce(clock_timestamp() >= (f.before->>'deadline')::timestamptz, false) as late,
          coalesce(extract(epoch from (f.before->>'deadline')::timestamptz - clock_timestamp()) * 1000, 0)::float8 as "remainingMs",
-         exists (select from ${LEDGER} o where o.kind = 'opened' and o.database = f.database) as decided
+         exists (select from ${LEDGER} o
+                  where o.kind = 'opened' and o.database = f.database and o.before->>'on' is distinct from ${self}) as decided
     from ${LEDGER} f
    where f.kind = 'fence' and (${databases ?? null}::text[] is null or f.database = any(${databases ?? null}::text[]))
    order by f.database`;
