@@ -112,13 +112,13 @@ const all: readonly AnyOperation[] = [
   copyDatabasePrivileges,
   openTarget,
   switchPgbouncer,
+  compareOpened,
   foreseeFence,
   holdTarget,
   tryDatabasePrivileges,
   dropRestoreJournal,
   removeLedger,
 ];
-  compareOpened,
 
 /** Every operation by its name: what a worker can do. */
 export const operations: ReadonlyMap<string, AnyOperation> = new Map(
