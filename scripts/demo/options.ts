@@ -13,11 +13,11 @@ export const HELP = `npm run demo [-- OPTIONS]
 Upgrades a real cluster while applications write to it, and proves that nothing was lost.
 
 It starts two PostgreSQL servers of different majors in a folder under /tmp (on loopback, with servers from a private cache),
-fills the older one with twelve databases, lets writers insert, update and delete in all of them, and then does what
+fills the older one with thirteen databases, lets writers insert, update and delete in all of them, and then does what
 you would do: pgconvoy plan, check, fix, check, upgrade, status, approve, uninstall. At the end everything is stopped and removed.
 It takes about a minute, two more where the servers have to be fetched first.
 
-  --databases N   how many databases; from the thirteenth on they are alike (default 12, at most 60)
+  --databases N   how many databases; from the fourteenth on they are alike (default 13, at most 60)
   --engine NAME   native (default, 15 to 18) or pglogical (13 to 18, without what that cannot carry: generated columns,
                   deferrable keys; tables without a key get a key column)
   --keep          leave both clusters up at the end, to look at them, until Ctrl-C
@@ -32,7 +32,7 @@ export function readOptions(args: readonly string[]): DemoOptions {
   const { values } = parseArgs({
     args: [...args],
     options: {
-      databases: { type: 'string', default: '12' },
+      databases: { type: 'string', default: '13' },
       engine: { type: 'string', default: 'native' },
       keep: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },

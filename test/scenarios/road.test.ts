@@ -13,7 +13,7 @@ test.for<readonly [Major, Major, EngineName]>([
 ])(
   'the whole road %i → %i (%s) while writers write: nothing lost, nothing left behind',
   async ([source, target, engine]) => {
-    await using scenario = await Scenario.open({ source, target, engine, databases: 12 });
+    await using scenario = await Scenario.open({ source, target, engine, databases: 13 });
     const { program, databases } = scenario;
     const worker = await program.startWorker();
     const before = await pictureCatalog(scenario.source);

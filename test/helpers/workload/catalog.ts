@@ -215,7 +215,10 @@ const OBJECTS = `
     union all select concat_ws(' ', 'extension', e.extname, n.nspname) from pg_extension e join pg_namespace n on n.oid = e.extnamespace
     union all select concat_ws(' ', 'publication', pubname) from pg_publication
     union all select concat_ws(' ', 'event trigger', evtname, evtenabled) from pg_event_trigger
-    union all select concat_ws(' ', 'large object', oid) from pg_largeobject_metadata
+    union all
+    select concat_ws(' ', 'large object', oid, 'owner', pg_get_userbyid(lomowner), 'privileges', ${privileges('lomacl', 'L', 'lomowner')},
+             obj_description(oid, 'pg_largeobject'))
+      from pg_largeobject_metadata
     union all select concat_ws(' ', 'operator', n.nspname, o.oprname, o.oprcode) from pg_operator o join pg_namespace n on n.oid = o.oprnamespace
                where ${userSchema} and ${notMember('pg_operator', 'o.oid')}
     union all select concat_ws(' ', 'collation', n.nspname, o.collname, o.collcollate) from pg_collation o join pg_namespace n on n.oid = o.collnamespace

@@ -53,6 +53,8 @@ export interface WorkloadDatabase {
   readonly settings?: string;
   readonly written: readonly WrittenTable[];
   readonly audits?: readonly AuditTable[];
+  /** Large objects that change with the rows of a written table: a column of that table holds their numbers. */
+  readonly largeObjects?: { readonly of: string; readonly column: string };
   /** Sequences that no column owns: the writers take values from them. */
   readonly sequences?: readonly SequenceName[];
 }

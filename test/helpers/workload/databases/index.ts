@@ -4,6 +4,7 @@ import type { WorkloadDatabase } from '../workload.ts';
 import { archive } from './archive.ts';
 import { billing } from './billing.ts';
 import { crm } from './crm.ts';
+import { gallery } from './gallery.ts';
 import { library } from './library.ts';
 import { minutes } from './minutes.ts';
 import { odd } from './odd.ts';
@@ -15,9 +16,23 @@ import { tickets } from './tickets.ts';
 import { unicode } from './unicode.ts';
 import { warehouse } from './warehouse.ts';
 
-const makers = [testdb, odd, shop, warehouse, crm, sensors, archive, unicode, billing, library, tickets, minutes];
+const makers = [
+  testdb,
+  odd,
+  shop,
+  warehouse,
+  crm,
+  sensors,
+  archive,
+  unicode,
+  billing,
+  library,
+  tickets,
+  minutes,
+  gallery,
+];
 
-/** This many databases for a source of this major, and an engine: twelve that differ, then tenants that are alike. */
+/** This many databases for a source of this major, and an engine: thirteen that differ, then tenants that are alike. */
 export function workloadDatabases(
   major: Major,
   count = makers.length,
