@@ -1,5 +1,6 @@
 import type { Workflow } from '../src/engine/workflow.ts';
 import { check } from './check.ts';
+import { compare } from './compare.ts';
 import { fix } from './fix.ts';
 import { rehearse } from './rehearse.ts';
 import { setup } from './setup.ts';
@@ -11,6 +12,7 @@ import { upgrade } from './upgrade.ts';
 /** Every workflow by its name. */
 export const workflows: Readonly<Record<string, Workflow>> = {
   check,
+  compare,
   fix,
   setup,
   start,

@@ -18,6 +18,7 @@ const ROAD: Commands = {
 const STREAMING: Commands = {
   ddl: async () => (await import('./commands/ddl.ts')).ddl(),
   resync: async () => (await import('./commands/resync.ts')).resync(),
+  compare: async () => (await import('./commands/compare.ts')).compare(),
 };
 const STEERING: Commands = {
   plan: async () => (await import('./commands/plan.ts')).plan(),

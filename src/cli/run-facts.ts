@@ -142,6 +142,17 @@ function exitCodeOfCheck(findings: readonly Finding[]): ExitCode {
   return findings.some(({ severity }) => severity === 'block') ? ExitCode.findings : ExitCode.ok;
 }
 
+const Counted = z.object({ tables: z.number(), rows: z.number() });
+
+/** How much a run has compared, in all its databases. */
+export const comparedOf = (view: RunView): z.output<typeof Counted> =>
+  stepsOf(view)
+    .flatMap((step) => Counted.safeParse(step.output).data ?? [])
+    .reduce((sum, { tables, rows }) => ({ tables: sum.tables + tables, rows: sum.rows + rows }), {
+      tables: 0,
+      rows: 0,
+    });
+
 export interface Outage {
   readonly database: string;
   readonly milliseconds: number;
@@ -195,6 +206,9 @@ export function copyTotals(stage: StageView, now: number): CopyTotals | undefine
 const sum = <T>(items: readonly T[], of: (item: T) => number): number =>
   items.reduce((total, item) => total + of(item), 0);
 
+/** Workflows that are run for what they find. */
+const LOOKING: ReadonlySet<string> = new Set(['check', 'compare']);
+
 /**
  * The exit code a run ends a command with. Failed steps that all have one and the same kind of cause pass it on, so that a
  * script can tell blocking findings (3) and an unreachable server (4) from everything else (1).
@@ -216,7 +230,7 @@ export function exitCodeOf(view: RunView): ExitCode {
       return codes.size === 1 && code !== undefined && code !== ExitCode.ok ? code : ExitCode.failed;
     }
     case 'completed':
-      return view.workflow === 'check' ? exitCodeOfCheck(findingsOf(view)) : ExitCode.ok;
+      return LOOKING.has(view.workflow) ? exitCodeOfCheck(findingsOf(view)) : ExitCode.ok;
     case 'running':
       return ExitCode.ok;
     default:

@@ -2,6 +2,7 @@ import { checkClusters } from './checks/check-clusters.ts';
 import { checkDatabase } from './checks/check-database.ts';
 import { proveEngine } from './checks/prove-engine.ts';
 import { removeLedger } from './clusters/remove-ledger.ts';
+import { compareLive } from './comparison/compare-live.ts';
 import { compareOpened } from './comparison/compare-opened.ts';
 import { compareTables } from './comparison/compare-tables.ts';
 import { awaitLsn } from './cutover/await-lsn.ts';
@@ -52,6 +53,7 @@ export {
   copyRoles,
   copySchema,
   copySequences,
+  compareLive,
   compareOpened,
   copySnapshot,
   copyTables,
@@ -113,6 +115,7 @@ const all: readonly AnyOperation[] = [
   openTarget,
   switchPgbouncer,
   compareOpened,
+  compareLive,
   foreseeFence,
   holdTarget,
   tryDatabasePrivileges,

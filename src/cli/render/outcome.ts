@@ -1,5 +1,5 @@
 import type { RunView } from '../../queue/types.ts';
-import { checkedPointsOf, findingsOf, median, outagesOf, problemsOf, stepsOf } from '../run-facts.ts';
+import { checkedPointsOf, comparedOf, findingsOf, median, outagesOf, problemsOf, stepsOf } from '../run-facts.ts';
 import { findingsSummary, renderFindings } from './findings.ts';
 import { renderPoints } from './points.ts';
 import { remedyLines, renderProblems } from './problems.ts';
@@ -55,6 +55,7 @@ function completed(view: RunView, style: Style, width: number): string {
   if (view.workflow === 'check') {
     return `${renderPoints(checkedPointsOf(view), style, width)}\n${style.dim(`${plural(view.databases.length, 'database')} checked in ${took}`)}`;
   }
+  if (view.workflow === 'compare') return compared(view, style, width, took);
   const warnings = findings.length === 0 ? [] : [`${findingsSummary(findings)}: pgconvoy check shows them`];
   const what =
     changed === 0
@@ -65,6 +66,15 @@ function completed(view: RunView, style: Style, width: number): string {
     ...outages(view),
     ...warnings,
   ].join('\n');
+}
+
+function compared(view: RunView, style: Style, width: number, took: string): string {
+  const { tables, rows } = comparedOf(view);
+  const findings = findingsOf(view);
+  const what = `${plural(tables, 'table')} with ${plural(rows, 'row')} in ${plural(view.databases.length, 'database')} compared in ${took}`;
+  return findings.length === 0
+    ? `${style.green('✓')} ${what}: no difference`
+    : `${renderFindings(findings, style, width)}\n${what}`;
 }
 
 function outages(view: RunView): string[] {
