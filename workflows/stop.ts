@@ -3,12 +3,17 @@ import type { Row } from '../src/engine/workflow.ts';
 import * as op from '../src/operations/index.ts';
 import type { HookEvent } from '../src/operations/traffic/run-hooks-at.ts';
 
+interface Directions {
+  readonly when?: readonly string[];
+  readonly unless?: readonly string[];
+}
+
 /** Commands of the operator, where there are any: for each database, or once for all that are switched over together. */
-const hooks = (at: HookEvent): readonly Row[] => {
+const hooks = (at: HookEvent, { when = [], unless = [] }: Directions = {}): readonly Row[] => {
   const title = `Hooks at ${at} have run`;
   return [
-    eachDatabase(op.runHooks, { at }, { when: hookOption(at), unless: 'together', title }),
-    cluster(op.runHooksTogether, { at }, { when: [hookOption(at), 'together'], title }),
+    eachDatabase(op.runHooks, { at }, { when: [hookOption(at), ...when], unless: ['together', ...unless], title }),
+    cluster(op.runHooksTogether, { at }, { when: [hookOption(at), 'together', ...when], unless, title }),
   ];
 };
 
@@ -39,7 +44,8 @@ export const stop = defineWorkflow({
     ...hooks('before-open'),
     eachDatabase(op.openTarget),
     eachDatabase(op.switchPgbouncer, {}, { when: 'pgbouncer', attempts: 20 }),
-    ...hooks('opened'),
+    ...hooks('opened', { unless: ['back'] }),
+    ...hooks('rolled-back', { when: ['back'] }),
     barrier('Every database is open on the target'),
 
     eachDatabase(op.compareOpened, {}, { findings: 'block', when: 'compareOpened' }),

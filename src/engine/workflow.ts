@@ -8,8 +8,8 @@ export type RunOptions = Readonly<Record<string, boolean | number>>;
 export interface Condition {
   /** Only in runs that have this option, or all of these. */
   readonly when?: string | readonly string[];
-  /** Only in runs that do not have it. */
-  readonly unless?: string;
+  /** Only in runs that do not have it, or none of these. */
+  readonly unless?: string | readonly string[];
 }
 
 export interface StepPolicy extends Condition {
@@ -84,7 +84,7 @@ export const hookOption = (at: string): string => `hooks:${at}`;
 /** Whether a row takes part in runs with these options. */
 export const applies = (condition: Condition, options: RunOptions): boolean =>
   [condition.when ?? []].flat().every((name) => options[name] === true) &&
-  (condition.unless === undefined || options[condition.unless] !== true);
+  [condition.unless ?? []].flat().every((name) => options[name] !== true);
 
 export interface Workflow {
   readonly name: string;

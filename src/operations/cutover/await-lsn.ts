@@ -6,7 +6,8 @@ import type { OperationContext } from '../../engine/operation.ts';
 import { refuseLateDrift } from '../drift/look.ts';
 import { refuseWithoutSlot } from '../replication/lost-slot.ts';
 import { pairOf } from '../replication/pair.ts';
-import { lookAtFence, lowerFence } from './fence.ts';
+import { lookAtFence } from './fence.ts';
+import { giveBack } from './give-back.ts';
 import { openedDatabase } from './opened.ts';
 import { raiseFence } from './raise-fence.ts';
 
@@ -45,7 +46,7 @@ export const awaitLsn = defineOperation({
       const waited = Date.now() - started;
       progress({ done: waited, total: settings.deadlines.fence, unit: 'milliseconds', note: `waiting for ${lsn}` });
       if (waited > settings.deadlines.fence) {
-        await lowerFence(context);
+        await giveBack(context);
         throw new DeadlineExceeded(
           `target, database "${source.name}": it has not got everything up to ${lsn} within ${settings.deadlines.fence} ms. The fence is down again, the source takes writes`,
           {

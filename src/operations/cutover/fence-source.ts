@@ -5,7 +5,8 @@ import { FenceState, fenceState } from '../../postgres/catalog/fence.ts';
 import { refuseLateDrift } from '../drift/look.ts';
 import { refuseWithoutSlot } from '../replication/lost-slot.ts';
 import { claimFence } from './claim-fence.ts';
-import { ANOTHERS, beforeFence, lookAtFence, lowerFence } from './fence.ts';
+import { ANOTHERS, beforeFence, lookAtFence } from './fence.ts';
+import { giveBack } from './give-back.ts';
 import { raiseFence } from './raise-fence.ts';
 
 /**
@@ -36,12 +37,18 @@ export const fenceSource = defineOperation({
 
   async apply(context, missing) {
     if (missing.every((each) => each === ANOTHERS)) return takeOver(context);
-    // An outage that nothing can come of is spared the application.
-    await refuseWithoutSlot(context);
-    await raiseFence(context, () => refuseLateDrift(context));
+    try {
+      // An outage that nothing can come of is spared the application.
+      await refuseWithoutSlot(context);
+      await raiseFence(context, () => refuseLateDrift(context));
+    } catch (error) {
+      // Applications may wait already.
+      if (!context.signal.aborted) await giveBack(context);
+      throw error;
+    }
   },
 
-  undo: (context: OperationContext) => lowerFence(context),
+  undo: (context: OperationContext) => giveBack(context),
 });
 
 /** It stands, and nobody has written since: what its worker had begun goes on from there. */

@@ -10,7 +10,10 @@ const madeKey = (database: string) => ({ kind: 'database', database });
  * Whether the target's database is still kept closed: by the connection limit that setup has given it or, where applications have left
  * it before, by its fence.
  */
-export async function isClosed({ target, targetLedger }: OperationContext): Promise<boolean> {
+export async function isClosed({
+  target,
+  targetLedger,
+}: Pick<OperationContext, 'target' | 'targetLedger'>): Promise<boolean> {
   const kinds = new Set((await targetLedger.entries(undefined, target.name)).map(({ kind }) => kind));
   return kinds.has(madeKey(target.name).kind) || kinds.has(fenceKey(target.name).kind);
 }

@@ -12,9 +12,12 @@ import {
   sessionStarts,
 } from '../../postgres/catalog/fence.ts';
 import { fragment, id, join, lit, sql } from '../../postgres/sql.ts';
+import { pauseTraffic } from '../traffic/traffic.ts';
+import type { TrafficContext } from '../traffic/traffic.ts';
 import { claimFence } from './claim-fence.ts';
-import { beforeFence, lowerFence, markWal, others, proofKey, untilUndisturbed } from './fence.ts';
+import { beforeFence, markWal, others, proofKey, untilUndisturbed } from './fence.ts';
 import type { FenceContext, FenceProof } from './fence.ts';
+import { giveBack } from './give-back.ts';
 
 /** Time between two looks whether the ended sessions are gone, milliseconds. */
 const LOOK_FIRST_MS = 4;
@@ -27,12 +30,17 @@ const LOOK_MOST_MS = 100;
  * @param look what must hold behind it; where that throws, the fence is taken down again
  * @throws DeadlineExceeded, with the fence taken down again, naming who stayed.
  */
-export async function raiseFence(context: FenceContext, look: () => Promise<void>): Promise<FenceProof> {
+export async function raiseFence(
+  context: FenceContext & TrafficContext,
+  look: () => Promise<void>,
+): Promise<FenceProof> {
   const { source, sourceCluster, sourceLedger, settings, log } = context;
   const { maintenance } = sourceCluster;
   const deadline = Date.now() + settings.deadlines.fence;
   // What a fence could not end is looked for while the application still runs.
   await refuseWriters(context);
+  // Its sessions would be ended too, with a statement of a client in each: paused it has none.
+  await pauseTraffic(context);
   const state = await maintenance.one(FenceState, fenceState(source.name));
   await sourceLedger.forget(proofKey(source.name));
   await claimFence(context, beforeFence(state));
@@ -44,7 +52,7 @@ export async function raiseFence(context: FenceContext, look: () => Promise<void
   } catch (error) {
     if (context.signal.aborted) throw error;
     // Whatever it was that went wrong, the application gets its database back.
-    await lowerFence(context);
+    await giveBack(context);
     throw error;
   }
   const proof: FenceProof = {

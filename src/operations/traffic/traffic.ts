@@ -5,6 +5,7 @@ import type { OperationContext } from '../../engine/operation.ts';
 import type { Ledger } from '../../postgres/ledger.ts';
 import type { PgBouncer, PgBouncerDatabase } from '../../postgres/pgbouncer.ts';
 import { sql } from '../../postgres/sql.ts';
+import { isClosed } from '../cutover/let-in.ts';
 import { hasLeftSource, openedDatabase } from '../cutover/opened.ts';
 import { addressOf, addressText, entriesOf, withAddress } from './pgbouncer-file.ts';
 import type { AddressText } from './pgbouncer-file.ts';
@@ -22,6 +23,7 @@ export type TrafficContext = Pick<
   OperationContext,
   | 'traffic'
   | 'source'
+  | 'target'
   | 'sourceCluster'
   | 'sourceLedger'
   | 'targetCluster'
@@ -99,10 +101,8 @@ export async function releaseTraffic(context: TrafficContext): Promise<boolean> 
 }
 
 /** Whether applications get in where they are to go. */
-export async function letsIn(context: TrafficContext): Promise<boolean> {
-  if (!(await openedDatabase(context))) return false;
-  return (await context.targetLedger.find({ kind: 'database', database: context.source.name })) === undefined;
-}
+export const letsIn = async (context: TrafficContext): Promise<boolean> =>
+  (await openedDatabase(context)) !== undefined && !(await isClosed(context));
 
 /** What does not lead to the target yet, or still waits; empty where all is done. */
 export async function notSwitched(context: TrafficContext): Promise<string[]> {

@@ -29,7 +29,7 @@ describe('hooks', () => {
     const usual = { at: 'fenced', environment: {}, timeoutMs: 10_000, retries: 0, folder, secrets: [] } as const;
     hooks.splice(0, hooks.length, new Hook({ ...usual, command, ...more }));
   }
-  const at = (event: string, onNote = (_: string) => {}) => ({ input: { at: event }, onNote });
+  const at = (event: string, onNote: (line: string) => void = () => {}) => ({ input: { at: event }, onNote });
   const file = (name: string) => readFileSync(join(folder, name), 'utf8');
 
   test('one runs for each database, is told what it is about, and its output is in the log of the run', async () => {
@@ -115,7 +115,8 @@ describe('hooks', () => {
 
   test('one that leaves something behind holds nobody up', async () => {
     only('sleep 600 & echo $! > left', { at: 'before-fence', timeoutMs: 5_000 });
-    await runOperation(runHooks, pair.context(database, at('before-fence')));
+    const { output } = await runOperation(runHooks, pair.context(database, at('before-fence')));
+    expect(output).toEqual({ at: 'before-fence', ran: [expect.not.objectContaining({ failure: expect.anything() })] });
     process.kill(Number(file('left')));
   });
 

@@ -1,0 +1,15 @@
+import { releaseTraffic } from '../traffic/traffic.ts';
+import type { TrafficContext } from '../traffic/traffic.ts';
+import { lowerFence } from './fence.ts';
+import type { FenceContext } from './fence.ts';
+
+/**
+ * The one way back before opening: the fence is down, and who waits in front of the database goes on. A database that was opened
+ * meanwhile keeps its fence; who waits goes on to where it is open.
+ * @returns whether there was a fence to take down
+ */
+export async function giveBack(context: FenceContext & TrafficContext): Promise<boolean> {
+  const lowered = await lowerFence(context);
+  await releaseTraffic(context);
+  return lowered;
+}
