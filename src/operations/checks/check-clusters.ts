@@ -11,10 +11,12 @@ import { sourceSettings } from './clusters/source-settings.ts';
 import { tablespaces } from './clusters/tablespaces.ts';
 import { temporaryFolder } from './clusters/temporary-folder.ts';
 import { transactions } from './clusters/transactions.ts';
+import { pgbouncers } from './clusters/pgbouncer.ts';
 import { pglogical } from './clusters/pglogical.ts';
 import { pglogicalSourceCapacity, pglogicalTargetCapacity } from './clusters/pglogical-capacity.ts';
 import { lookAtAll } from './concern.ts';
 import type { Concern } from './concern.ts';
+import type { Traffic } from '../../postgres/traffic.ts';
 import type { EngineName } from '../../replication/engine.ts';
 
 /** What an engine needs of the servers, beside what all need. */
@@ -23,7 +25,7 @@ const ENGINES: Readonly<Record<EngineName, readonly Concern[]>> = {
   pglogical: [pglogical('source'), pglogical('target'), pglogicalSourceCapacity, pglogicalTargetCapacity],
 };
 
-const concernsFor = (engine: EngineName): readonly Concern[] => [
+const concernsFor = (engine: EngineName, traffic: Traffic): readonly Concern[] => [
   temporaryFolder,
   sourceServer,
   targetServer,
@@ -37,6 +39,7 @@ const concernsFor = (engine: EngineName): readonly Concern[] => [
   roles,
   tablespaces,
   inventory,
+  ...(traffic.pgbouncers.length > 0 ? [pgbouncers] : []),
 ];
 
 /** Everything about the two clusters as wholes that could stop an upgrade, or that an operator should know, all at once. */
@@ -48,7 +51,7 @@ export const checkClusters = definePreflight({
   output: z.strictObject({ points: z.array(Point) }),
 
   async check(context) {
-    const { points, findings } = await lookAtAll(context, concernsFor(context.engine.name));
+    const { points, findings } = await lookAtAll(context, concernsFor(context.engine.name, context.traffic));
     const output = { points: [...points] };
     return findings.length > 0 ? lacks(findings, output) : holds(output);
   },

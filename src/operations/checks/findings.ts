@@ -368,6 +368,48 @@ export const FINDINGS = [
     meaning: 'A rehearsal met what a fence cannot end: a prepared transaction, or a subscription of the source.',
     remedy: 'The lines that the finding names, before the cutover.',
   },
+  // In front of the source
+  {
+    code: 'pgbouncer-away',
+    meaning:
+      'The admin console of a PgBouncer that shall be switched does not answer, or refuses us; or its file cannot be read.',
+    remedy:
+      'See that it is up, and host, port, user, password and file in cutover.pgbouncer; the user must be one of its admin_users.',
+  },
+  {
+    code: 'pgbouncer-file',
+    meaning: 'The file of a PgBouncer cannot be replaced by the worker, so it could not be led to the target.',
+    remedy:
+      'Run the worker as the owner of the file, on the machine of that PgBouncer, or switch it by a hook (cutover.hooks).',
+  },
+  {
+    code: 'pgbouncer-database',
+    meaning: 'A database has no line of its own in the file of a PgBouncer.',
+    remedy:
+      'Add the line under [databases], or correct cutover.pgbouncer.databases. Who comes another way is cut off by the fence.',
+  },
+  {
+    code: 'pgbouncer-stale',
+    meaning: 'A PgBouncer does not run with what its file says, or reads another file.',
+    remedy: 'RELOAD in its console, or name the file it reads.',
+  },
+  {
+    code: 'pgbouncer-elsewhere',
+    meaning: 'A database of a PgBouncer that would be switched does not lead to the source.',
+    remedy:
+      'Name those to be switched in cutover.pgbouncer.databases, or accept it where that address is the source all the same.',
+  },
+  {
+    code: 'pgbouncer-session',
+    meaning: 'A PgBouncer pools by session: a pause ends only when its clients leave.',
+    remedy: 'pool_mode = transaction where applications can live with it, or stop those that hold sessions.',
+  },
+  {
+    code: 'pgbouncer-patience',
+    meaning:
+      'query_wait_timeout of a PgBouncer is shorter than a cutover may take: clients that wait longer are disconnected.',
+    remedy: 'Raise it for the time of the cutover, or shorten deadlines.outage.',
+  },
   // Before going back
   {
     code: 'not-switched-over',

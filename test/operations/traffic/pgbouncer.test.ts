@@ -3,6 +3,8 @@ import { dirname, join } from 'node:path';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { runOperation } from '../../../src/engine/run-operation.ts';
+import { pgbouncers as concern } from '../../../src/operations/checks/clusters/pgbouncer.ts';
+import { findingsIn } from '../../../src/operations/checks/concern.ts';
 import { openedKey } from '../../../src/operations/cutover/opened.ts';
 import { pausePgbouncer } from '../../../src/operations/traffic/pause-pgbouncer.ts';
 import { switchPgbouncer } from '../../../src/operations/traffic/switch-pgbouncer.ts';
@@ -115,6 +117,37 @@ describe('a PgBouncer', () => {
     expect(await releaseTraffic(pair.context(database))).toBe(true);
     expect(await releaseTraffic(pair.context(database))).toBe(false);
     expect(await paused()).toEqual([]);
+  });
+
+  test('check: what stands in the way of a pause or a switch, before anything is touched', async () => {
+    const [usual] = pgbouncers;
+    const look = async (changed: PgBouncer = usual!) => {
+      pgbouncers.splice(0, 1, changed);
+      const seen = await concern.look(pair.context(undefined)).finally(() => pgbouncers.splice(0, 1, usual!));
+      return findingsIn(seen).map(({ code, severity, message }) => [`${severity} ${code}`, message]);
+    };
+    const { place } = usual!;
+    expect(await look()).toEqual([]);
+    expect(await look(consoleOf({ port: 1 }))).toEqual([
+      ['block pgbouncer-away', expect.stringContaining('127.0.0.1:1')],
+    ]);
+    expect(await look(consoleOf({ databases: { nowhere: database } }))).toEqual([
+      ['block pgbouncer-database', `PgBouncer ${place}: "nowhere" has no line of its own in ${bouncer.file}.`],
+      ['warning pgbouncer-database', expect.stringContaining(`has no line for "${database}"`)],
+    ]);
+    const copy = join(dirname(bouncer.file), 'other.ini');
+    writeFileSync(copy, bouncer.text().replace(`odd-1.x = host=${pair.source.host}`, 'odd-1.x = host=10.255.0.1'));
+    expect(await look(consoleOf({ file: copy }))).toEqual([
+      ['block pgbouncer-stale', expect.stringContaining('"odd-1.x"')],
+      ['block pgbouncer-elsewhere', expect.stringContaining(`leads to 10.255.0.1:${pair.source.port}`)],
+    ]);
+    await bouncer.show('set query_wait_timeout = 5');
+    await bouncer.show('set pool_mode = session');
+    expect(await look()).toEqual([
+      ['warning pgbouncer-session', expect.stringContaining('"odd-1.x", "ALIAS"')],
+      ['warning pgbouncer-patience', expect.stringContaining('waited for 5 s')],
+    ]);
+    await bouncer.show('reload');
   });
 
   test('a transaction that goes on: who holds it is told, and everybody else flows on', async () => {
