@@ -193,7 +193,7 @@ const KEYWORDS = words(`
   within without work write zone
   login replication nosuperuser nocreatedb nocreaterole createdb createrole public delimiter csv quote first select_only
   ctid oid tableoid xmin last_value is_called pglogical execute tables
-  default_transaction_read_only
+  default_transaction_read_only lock_timeout extra_float_digits
   create_replication_slot`);
 const LATER_KEYWORDS: Readonly<Record<string, Since>> = {
   bypassrls: 9.5,

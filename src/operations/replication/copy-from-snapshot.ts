@@ -54,6 +54,7 @@ export async function copyFromSnapshot(
   const total = tables.reduce((sum, { bytes }) => sum + bytes, 0);
   const sessions = Math.min(settings.budgets.tableWorkers, 1 + Math.floor(total / SESSION_BYTES));
   const failed = new AbortController();
+  const { encoding } = await source.one(Encoding, sql`select getdatabaseencoding() as encoding`);
   // What the job has used so far, these use next.
   await Promise.all([source.close(), target.close()]);
   const here = sourceCluster.during(failed.signal);
@@ -65,7 +66,8 @@ export async function copyFromSnapshot(
     try {
       await reading(from, { tables, snapshot, lockTimeoutMs }, () =>
         writing(to, lockTimeoutMs, async () => {
-          for (let table = queue.shift(); table; table = queue.shift()) await copyTable(from, to, table, watch.moved);
+          for (let table = queue.shift(); table; table = queue.shift())
+            await copyTable({ from, to }, table, encoding, watch.moved);
         }),
       );
     } catch (error) {
@@ -121,7 +123,10 @@ const stalled = (database: string, quiet: number) =>
     hint: 'See that both servers answer and that the target has disk left. Then retry the step.',
   });
 
-const Nothing = z.object({});
+const Encoding = z.object({ encoding: z.string() });
+
+/** Numbers as text that every major reads back to the same value. */
+const EXACT = fragment`set local extra_float_digits = 3`;
 
 /** Values as text that every major reads back to the same value, in the database's own encoding: nothing is converted. */
 export const plainText = (): Sql => sql`
@@ -145,16 +150,18 @@ async function reading(
   body: () => Promise<void>,
 ): Promise<void> {
   await database.transaction(async () => {
-    await database.run(sql`set transaction isolation level repeatable read, read only`);
-    if (snapshot) await database.run(sql`set transaction snapshot ${lit(snapshot.name)}`);
+    // In one message: nothing of it needs an answer.
+    await database.run(
+      sql`set transaction isolation level repeatable read, read only${
+        snapshot ? fragment`; set transaction snapshot ${lit(snapshot.name)}` : fragment``
+      }; set local lock_timeout = ${lit(String(lockTimeoutMs))}; ${EXACT}`,
+    );
     for (let start = 0; start < tables.length; start += LOCKED_AT_ONCE) {
       const some = tables.slice(start, start + LOCKED_AT_ONCE);
       await database.run(
         sql`lock table ${join(some.map((table) => fragment`only ${id(table.schema, table.name)}`))} in access share mode`,
-        { lockTimeoutMs },
       );
     }
-    await database.many(Nothing, plainText());
     await body();
   });
 }
@@ -162,25 +169,26 @@ async function reading(
 /** A transaction in which nothing fires, as when a subscription's worker writes: an earlier copy has left keys and triggers. */
 async function writing(database: Database, lockTimeoutMs: number, body: () => Promise<void>): Promise<void> {
   await database.transaction(async () => {
-    await database.run(sql`set local session_replication_role = replica`);
-    await database.run(sql`set local lock_timeout = ${lit(String(lockTimeoutMs))}`);
-    await database.many(Nothing, plainText());
+    await database.run(
+      sql`set local session_replication_role = replica; set local lock_timeout = ${lit(String(lockTimeoutMs))}; ${EXACT}`,
+    );
     await body();
   });
 }
 
+/** In the database's own encoding: nothing is converted, whatever its names need. */
 async function copyTable(
-  from: Database,
-  to: Database,
+  { from, to }: Sessions,
   { schema, name, columns }: TableToCopy,
+  encoding: string,
   moved: (bytes: number) => void,
 ): Promise<void> {
   const table = id(schema, name);
   // A table without columns has rows nevertheless.
   const list = columns.length === 0 ? fragment`` : fragment`(${join(columns.map((column) => id(column)))})`;
   await copyRows(
-    { from, out: sql`copy ${table} ${list} to stdout` },
-    { to, into: sql`copy ${table} ${list} from stdin` },
+    { from, out: sql`copy ${table} ${list} to stdout with (encoding ${lit(encoding)})` },
+    { to, into: sql`copy ${table} ${list} from stdin with (encoding ${lit(encoding)})` },
     moved,
   );
 }

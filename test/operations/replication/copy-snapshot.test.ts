@@ -92,6 +92,24 @@ describe('from 15 to 18', () => {
     ).toEqual([{ hex: '636166e9' }]);
   });
 
+  test('names that are not ASCII, in a database whose encoding is not UTF8', async () => {
+    const database = pair.name('latin');
+    pair.expectDatabase(database);
+    for (const side of ['source', 'target'] as const) {
+      await pair.query(
+        side,
+        'postgres',
+        `create database "${database}" template template0 encoding 'LATIN1' locale 'C'`,
+      );
+      await pair.query(side, database, 'create table "Tüte" ("Größe" int primary key, note text)');
+    }
+    await pair.context(database).targetLedger.record({ kind: 'database', database }, null);
+    await pair.query('source', database, `insert into "Tüte" values (1, 'é')`);
+    await walkTo(pair, database, 'create-publication');
+    await runOperation(copySnapshot, pair.context(database));
+    expect(await pair.query('target', database, 'select * from "Tüte"')).toEqual([{ Größe: 1, note: 'é' }]);
+  });
+
   test('killed in the middle, it converges: no row doubled or lost, and no slot too many', async () => {
     const database = await schemaOnBothSides(
       pair,
