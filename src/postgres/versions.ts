@@ -47,6 +47,8 @@ const SINCE = {
   publishTruncate: 11,
   coveringIndexes: 11,
   analyzeSeveral: 11,
+  /** pg_constraint.conparentid: foreign keys of partitioned tables. */
+  inheritedConstraints: 11,
   extendedHash: 11,
   jit: 11,
   /** pg_stat_replication.reply_time. */

@@ -5,7 +5,7 @@ import {
   DatabasePrivilege,
   databasePrivileges,
 } from '../../postgres/catalog/database-definitions.ts';
-import { fragment, id, sql } from '../../postgres/sql.ts';
+import { fragment, id, join, sql } from '../../postgres/sql.ts';
 
 /** How the target's database of this step was made; undefined where there is none. */
 export const targetDefinition = ({
@@ -26,12 +26,14 @@ export async function closeTarget({ targetCluster, target }: OperationContext): 
   const privileges = await maintenance.many(DatabasePrivilege, databasePrivileges(target.name, found.acl));
   const grantees = new Set(privileges.filter(({ privilege }) => privilege !== 'CREATE').map(({ grantee }) => grantee));
   if (grantees.size === 0 && found.connectionLimit === 0) return false;
-  await maintenance.transaction(async () => {
-    await maintenance.run(sql`alter database ${id(target.name)} connection limit 0`);
-    for (const grantee of grantees) {
+  const statements = [
+    fragment`alter database ${id(target.name)} connection limit 0`,
+    ...[...grantees].map((grantee) => {
       const who = grantee === null ? fragment`public` : id(grantee);
-      await maintenance.run(sql`revoke connect, temporary on database ${id(target.name)} from ${who} cascade`);
-    }
-  });
+      return fragment`revoke connect, temporary on database ${id(target.name)} from ${who} cascade`;
+    }),
+  ];
+  // Several statements in one message: they commit together.
+  await maintenance.run(sql`${join(statements, '; ')}`);
   return true;
 }

@@ -83,17 +83,10 @@ export const createDatabase = defineOperation({
       await create(context, wanted);
     }
     const { settings } = await knownSettings(context, wanted);
-    const name = id(target.name);
-    await maintenance.transaction(async () => {
-      await maintenance.run(sql`alter database ${name} owner to ${id(wanted.owner)}`);
-      await maintenance.run(
-        sql`comment on database ${name} is ${wanted.comment === null ? fragment`null` : lit(wanted.comment)}`,
-      );
-      await maintenance.run(
-        sql`alter database ${name} is_template ${wanted.isTemplate ? fragment`true` : fragment`false`}`,
-      );
-      await replay(context, settings);
-    });
+    // Several statements in one message: they commit together.
+    await maintenance.run(
+      sql`${join([...ownStatements(target.name, wanted), ...replayed(target.name, settings)], '; ')}`,
+    );
     await closeTarget(context);
   },
 
@@ -188,6 +181,7 @@ function refuseOtherLocale({ target }: OperationContext, wanted: DatabaseDefinit
 /** Settings that the target knows, and the names of those it does not (removed since the source's major). */
 async function knownSettings({ targetCluster }: OperationContext, { settings }: DatabaseDefinition) {
   const names = settings.map(({ setting }) => parseSetting(setting).name);
+  if (names.length === 0) return { settings, unknown: [] };
   const rows = await targetCluster.maintenance.many(SettingName, unknownSettings(names));
   const unknown = new Set(rows.map((row) => row.name));
   return {
@@ -196,19 +190,23 @@ async function knownSettings({ targetCluster }: OperationContext, { settings }: 
   };
 }
 
-async function replay(
-  { targetCluster, target }: OperationContext,
-  settings: DatabaseDefinition['settings'],
-): Promise<void> {
-  for (const { role, setting } of settings) {
+/** Owner, comment and template mark, whatever they are now. */
+const ownStatements = (
+  database: string,
+  { owner, comment, isTemplate }: Pick<DatabaseDefinition, 'owner' | 'comment' | 'isTemplate'>,
+): Fragment[] => [
+  fragment`alter database ${id(database)} owner to ${id(owner)}`,
+  fragment`comment on database ${id(database)} is ${comment === null ? fragment`null` : lit(comment)}`,
+  fragment`alter database ${id(database)} is_template ${isTemplate ? fragment`true` : fragment`false`}`,
+];
+
+const replayed = (database: string, settings: DatabaseDefinition['settings']): Fragment[] =>
+  settings.map(({ role, setting }) => {
     const what = setClause(parseSetting(setting));
-    await targetCluster.maintenance.run(
-      role === null
-        ? sql`alter database ${id(target.name)} set ${what}`
-        : sql`alter role ${id(role)} in database ${id(target.name)} set ${what}`,
-    );
-  }
-}
+    return role === null
+      ? fragment`alter database ${id(database)} set ${what}`
+      : fragment`alter role ${id(role)} in database ${id(database)} set ${what}`;
+  });
 
 /** Puts a database that was there before us back as it was. */
 async function giveBack(context: OperationContext, before: DatabaseDefinition): Promise<void> {
@@ -217,24 +215,12 @@ async function giveBack(context: OperationContext, before: DatabaseDefinition): 
   if (!found) return;
   // It was empty when we took it.
   if ((await schemaState(context)) !== 'nothing') await clearDatabase(context);
-  const { maintenance } = targetCluster;
-  const name = id(target.name);
-  await maintenance.transaction(async () => {
-    await maintenance.run(sql`alter database ${name} owner to ${id(before.owner)}`);
-    await maintenance.run(
-      sql`comment on database ${name} is ${before.comment === null ? fragment`null` : lit(before.comment)}`,
-    );
-    await maintenance.run(
-      sql`alter database ${name} is_template ${before.isTemplate ? fragment`true` : fragment`false`}`,
-    );
-    for (const role of new Set(found.settings.map((each) => each.role))) {
-      await maintenance.run(
-        role === null
-          ? sql`alter database ${name} reset all`
-          : sql`alter role ${id(role)} in database ${name} reset all`,
-      );
-    }
-    await replay(context, before.settings);
-  });
+  const reset = [...new Set(found.settings.map((each) => each.role))].map((role) =>
+    role === null
+      ? fragment`alter database ${id(target.name)} reset all`
+      : fragment`alter role ${id(role)} in database ${id(target.name)} reset all`,
+  );
+  const statements = [...ownStatements(target.name, before), ...reset, ...replayed(target.name, before.settings)];
+  await targetCluster.maintenance.run(sql`${join(statements, '; ')}`);
   await restorePrivileges(context, before, targetCluster);
 }

@@ -20,6 +20,8 @@ const LOOK_MOST_MS = 500;
 const QUIET_MS = 3_000;
 const FAILURES = 3;
 
+const WORKER_STARTS: Progress = { done: 0, total: 1, note: 'the worker of the subscription starts' };
+
 type Missing = TableName & { readonly state: string };
 
 /**
@@ -93,7 +95,7 @@ function missingTables(published: readonly TableName[], { tables }: Subscription
 async function untilAllStream(context: OperationContext, published: readonly TableName[]): Promise<void> {
   const { engine, settings, signal, progress, log } = context;
   const pair = pairOf(context);
-  const sizes = await tableSizes(context, published);
+  let sizes: Sizes | undefined;
   let look = LOOK_FIRST_MS;
   let last = { state: '', at: Date.now(), errors: 0, lookedInto: 0 };
   let mayBeginAgain = true;
@@ -105,9 +107,12 @@ async function untilAllStream(context: OperationContext, published: readonly Tab
       mayBeginAgain = false;
       await engine.wake?.(pair);
     }
-    const now = progressOf(subscription, sizes);
-    if (missingTables(published, subscription).length === 0 && subscription.running) {
-      progress(now);
+    const missing = missingTables(published, subscription);
+    // What came from a snapshot only waits for its worker to be up: there are no bytes to tell of.
+    if (missing.length > 0) sizes ??= await tableSizes(context, published);
+    const now = sizes ? progressOf(subscription, sizes) : WORKER_STARTS;
+    if (missing.length === 0 && subscription.running) {
+      if (sizes) progress(now);
       return;
     }
     const state = JSON.stringify(now);

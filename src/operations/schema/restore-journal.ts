@@ -26,11 +26,16 @@ export function planned(part: PlannedEntry['part'], entry: DumpEntry): PlannedEn
   return { key: createHash('md5').update(identity).digest('hex'), part, entry };
 }
 
+/** Databases of jobs, which hold their lock, in which the journal was seen: nobody else takes it away. */
+const seen = new WeakSet<Database>();
+
 export async function journalExists(target: Database): Promise<boolean> {
+  if (seen.has(target)) return true;
   const { found } = await target.one(
     z.object({ found: z.boolean() }),
     sql`select to_regclass('pgconvoy.restore') is not null as found`,
   );
+  if (found) seen.add(target);
   return found;
 }
 
@@ -42,9 +47,10 @@ export async function writeJournal(
 ): Promise<void> {
   const rows = JSON.stringify(entries.map((each, position) => ({ ...each, position })));
   await target.transaction(async () => {
-    await target.run(sql`create schema if not exists ${id(SCHEMA)}`);
+    // Both in one message.
     await target.run(
-      sql`create table if not exists ${JOURNAL} (
+      sql`create schema if not exists ${id(SCHEMA)};
+          create table if not exists ${JOURNAL} (
             key text primary key, part text not null, position int not null, entry json not null, done boolean not null default false)`,
     );
     await target.run(
@@ -91,6 +97,7 @@ export function doneStatement(entries: readonly PlannedEntry[]): string {
 /** Removes the journal; in the maintenance database the schema also holds the ledger and stays. */
 export async function dropJournal({ target, targetCluster }: OperationContext): Promise<boolean> {
   if (!(await journalExists(target))) return false;
+  seen.delete(target);
   if (target.name === targetCluster.cluster.maintenanceDatabase) await target.run(sql`drop table ${JOURNAL}`);
   else await target.run(sql`drop schema ${id(SCHEMA)} cascade`);
   return true;

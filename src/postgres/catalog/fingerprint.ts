@@ -77,6 +77,7 @@ const privileges = (acl: Fragment, owner: Fragment): Fragment => fragment`
                      where a.grantee <> ${owner} and a.privilege_type <> 'MAINTAIN' and coalesce(r.rolname, '') not like 'pgconvoy%') g), '')`;
 
 const NO_STATEMENT = sql``;
+const ownConstraint = since('inheritedConstraints', fragment`k.conparentid = 0`, fragment`true`);
 const partition = since('publications', fragment`c.relispartition`, fragment`false`);
 const bound = since(
   'publications',
@@ -161,7 +162,7 @@ export const fingerprintRows = (): Sql => sql`
     union all
     select c.kind, c.schema, c.name, 'constraint ' || k.conname, pg_get_constraintdef(k.oid)
       from relations c join pg_constraint k on k.conrelid = c.oid
-     where k.contype in ('p', 'u', 'x', 'f', 'c') and coalesce((to_json(k)->>'conparentid')::oid, 0) = 0
+     where k.contype in ('p', 'u', 'x', 'f', 'c') and ${ownConstraint}
     union all
     select r.kind, r.schema, r.name, 'index ' || c.relname, pg_get_indexdef(c.oid)
       from relations r
@@ -228,7 +229,7 @@ export const fingerprintRows = (): Sql => sql`
                  else 'base type' end as text
         union all select 'owner', pg_get_userbyid(t.typowner)::text) f
      where t.typtype in ('b', 'c', 'd', 'e', 'r') and (c.oid is null or c.relkind = 'c')
-       and not exists (select from pg_type e where e.typarray = t.oid)
+       and t.oid not in (select typarray from pg_type)
        and not exists (select from extensions e where e.classid = 'pg_type'::regclass and e.objid = t.oid)
     union all
     select 'schema', null, n.schema, f.part, f.text
@@ -254,8 +255,8 @@ export const fingerprintRows = (): Sql => sql`
      where o.oid >= 16384 and coalesce(i.schema, '') not in ('pgconvoy', 'pglogical', 'pglogical_origin')
        and not exists (select from extensions e where e.classid = o.class and e.objid = o.oid)
   )
-  select kind, schema, name, json_object_agg(part, ${short(fragment`text`)}) as parts
-    from parts where text is not null group by kind, schema, name`;
+  select kind, schema, name, json_object_agg(part, ${short(fragment`text`)}) filter (where text is not null) as parts
+    from parts group by kind, schema, name having count(text) > 0`;
 
 /** Bodies of functions and views would make a fingerprint large: of a long text its beginning and its md5 are enough. */
 function short(text: Fragment): Fragment {

@@ -81,7 +81,7 @@ export const lateInventory = (): Sql =>
     union all
     select 'constraint', 'pg_constraint'::regclass, c.oid, case when c.convalidated then 'validated' else 'not validated' end
       from pg_constraint c
-     where c.contype in ('p', 'u', 'x', 'f', 'c') and coalesce((to_json(c)->>'conparentid')::oid, 0) = 0
+     where c.contype in ('p', 'u', 'x', 'f', 'c') and ${since('inheritedConstraints', sql`c.conparentid = 0`, sql`true`)}
     union all
     select 'trigger', 'pg_trigger'::regclass, t.oid, t.tgenabled::text
       from pg_trigger t

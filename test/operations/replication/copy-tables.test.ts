@@ -42,8 +42,9 @@ describe.each(PAIRS)('from $source to $target', ({ source, target }) => {
       onProgress: (progress) => seen.push(progress),
     });
     expect(output).toEqual({ tables: 3 });
-    expect(seen.at(-1)).toMatchObject({ unit: 'bytes' });
-    expect(seen.at(-1)?.done).toBe(seen.at(-1)?.total);
+    const copied = seen.filter(({ unit }) => unit === 'bytes').at(-1);
+    expect(copied?.total).toBeGreaterThan(0);
+    expect(copied?.done).toBe(copied?.total);
     await pair.query(
       'source',
       database,
