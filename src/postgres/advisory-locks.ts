@@ -6,8 +6,13 @@ import { PgconvoyError } from '../errors.ts';
 import type { Cluster } from './cluster.ts';
 import { toPgconvoyError } from './errors.ts';
 
-/** Between two looks at a lock that somebody else holds, milliseconds. */
+/** Between two looks at a lock that somebody else holds, milliseconds: the first soon, since it may just be handed on. */
+const POLL_FIRST_MS = 5;
 const POLL_MS = 250;
+/** Looks before it is asked who holds the lock. */
+const PATIENT_LOOKS = 3;
+/** How long a lock that was given back stays on the server for the next step of its lane, milliseconds. */
+const LINGER_MS = 15;
 /** How often a session that holds locks is asked whether it lives, and how long it may take to answer, milliseconds. */
 const HEARTBEAT_MS = 10_000;
 const ANSWER_MS = 20_000;
@@ -20,6 +25,8 @@ export interface LockRequest {
   readonly onLost: (error: PgconvoyError) => void;
   /** Called once when the lock is not free, with who holds it. */
   readonly onWait?: (holder: string) => void;
+  /** Whoever asks next for this lock is most likely this process, in a moment: that spares four ways to the servers and back. */
+  readonly lingers?: boolean;
 }
 
 /** Gives the lock back. Never throws: a session that is gone has given it back already. */
@@ -41,6 +48,8 @@ export class AdvisoryLocks {
   readonly #applicationName: string;
   /** Per key the end of whoever holds it in this process. */
   readonly #local = new Map<string, Promise<void>>();
+  /** Locks that nobody holds in here, and that the session has not given back yet. */
+  readonly #lingering = new Map<string, NodeJS.Timeout>();
   #session: Promise<Session> | undefined;
 
   constructor(cluster: Cluster, applicationName: string) {
@@ -58,8 +67,15 @@ export class AdvisoryLocks {
     try {
       const session = await this.#holdOnServer(key, deadline, request);
       return async () => {
-        session.held.delete(key);
-        await session.client.query('select pg_advisory_unlock($1)', [lockId(key)]).catch(() => {});
+        // Of a session that was lost the lock is gone as well.
+        const isHeld = session.held.delete(key);
+        if (isHeld && request.lingers) {
+          const timer = setTimeout(() => {
+            this.#lingering.delete(key);
+            void unlock(session, key);
+          }, LINGER_MS);
+          this.#lingering.set(key, timer);
+        } else await unlock(session, key);
         releaseLocal();
       };
     } catch (error) {
@@ -72,10 +88,16 @@ export class AdvisoryLocks {
   async close(): Promise<void> {
     const session = await this.#session?.catch(() => undefined);
     this.#session = undefined;
+    this.#forgetLingering();
     if (!session) return;
     clearInterval(session.heartbeat);
     session.held.clear();
     await session.client.end().catch(() => {});
+  }
+
+  #forgetLingering(): void {
+    for (const timer of this.#lingering.values()) clearTimeout(timer);
+    this.#lingering.clear();
   }
 
   async #holdLocally(key: string, deadline: number, request: LockRequest): Promise<() => void> {
@@ -96,21 +118,31 @@ export class AdvisoryLocks {
   }
 
   async #holdOnServer(key: string, deadline: number, request: LockRequest): Promise<Session> {
-    for (let waited = false; ; waited = true) {
+    for (let looks = 1; ; looks += 1) {
       request.signal.throwIfAborted();
       const session = await this.#open();
-      const { got } = await this.#ask(session, Got, 'select pg_try_advisory_lock($1) as got', [lockId(key)]);
-      if (got) {
+      if (this.#takesLingering(key) || (await this.#tryOnServer(session, key))) {
         session.held.set(key, request.onLost);
         return session;
       }
-      if (!waited || Date.now() > deadline) {
+      const isLate = Date.now() > deadline;
+      if (looks === PATIENT_LOOKS || isLate) {
         const holder = await this.#holder(session, key);
-        if (Date.now() > deadline) throw this.#taken(key, holder);
+        if (isLate) throw this.#taken(key, holder);
         request.onWait?.(holder);
       }
-      await sleep(POLL_MS, undefined, { signal: request.signal }).catch(() => {});
+      const pause = Math.min(POLL_MS, POLL_FIRST_MS * 2 ** (looks - 1));
+      await sleep(pause, undefined, { signal: request.signal }).catch(() => {});
     }
+  }
+
+  #takesLingering(key: string): boolean {
+    clearTimeout(this.#lingering.get(key));
+    return this.#lingering.delete(key);
+  }
+
+  async #tryOnServer(session: Session, key: string): Promise<boolean> {
+    return (await this.#ask(session, Got, 'select pg_try_advisory_lock($1) as got', [lockId(key)])).got;
   }
 
   async #ask<S extends z.ZodType>(session: Session, schema: S, text: string, values: unknown[]): Promise<z.output<S>> {
@@ -158,6 +190,7 @@ export class AdvisoryLocks {
     client.once('end', () => {
       clearInterval(heartbeat);
       this.#session = undefined;
+      this.#forgetLingering();
       const lost = new PgconvoyError(
         `${this.#cluster.side}: the session that holds the locks of this worker was lost`,
         {
@@ -174,6 +207,10 @@ export class AdvisoryLocks {
     );
     return { client, held, heartbeat };
   }
+}
+
+async function unlock({ client }: Session, key: string): Promise<void> {
+  await client.query('select pg_advisory_unlock($1)', [lockId(key)]).catch(() => {});
 }
 
 const Got = z.object({ got: z.boolean() });
