@@ -28,6 +28,8 @@ export async function runWorker({ loaded, log, signal, stay }: WorkerRequest): P
   const queues = await openQueues(config.queue, 'worker', log);
   const clusters = openClusters(loaded);
   const executor = createExecutor(clusters, operations);
+  // Looked for while nothing else is to do; the step that needs the programs says what is wrong with them.
+  void clusters.programs.version().catch(() => {});
   try {
     const workers = await startWorkers({
       queues,

@@ -1,18 +1,28 @@
-import { approval, cluster, defineWorkflow, eachDatabase } from '../src/engine/workflow.ts';
+import { approval, barrier, cluster, defineWorkflow, eachDatabase, undo } from '../src/engine/workflow.ts';
 import type { Row } from '../src/engine/workflow.ts';
 import * as op from '../src/operations/index.ts';
 import { fix } from './fix.ts';
-import { setup } from './setup.ts';
-import { start } from './start.ts';
+import { prepareClusters, prepareDatabase } from './setup.ts';
+import { copyDatabase, tuneTarget } from './start.ts';
 import { stop } from './stop.ts';
 
-/** All databases stream: the servers checked and the engine proven before anything is changed, fix, setup (which checks all), start. */
+/**
+ * All databases stream: the servers checked and the engine proven before anything is changed; fix, and each database checked; then what setup
+ * and start do, in one lane per database: none waits for another between its definition and its last index.
+ */
 export const untilStreaming: readonly Row[] = [
   cluster(op.checkClusters, {}, { findings: 'block' }),
   cluster(op.proveEngine, { remember: true }, { findings: 'block' }),
   ...fix.rows,
-  ...setup.rows,
-  ...start.rows,
+  eachDatabase(op.checkDatabase, {}, { findings: 'block' }),
+  barrier('Nothing blocks the upgrade'),
+
+  ...prepareClusters,
+  tuneTarget,
+  ...prepareDatabase,
+  ...copyDatabase,
+  barrier('Every database is streaming'),
+  undo(tuneTarget),
 ];
 
 /** The whole road: until all stream, a person's approval, stop. */
