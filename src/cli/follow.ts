@@ -23,8 +23,12 @@ interface FollowOptions {
   readonly more?: Readonly<Record<string, unknown>> | undefined;
 }
 
-/** The next look at a run comes after this, or after four times what the look itself took, so that large runs are not read all the time. */
+/**
+ * The next look at a run comes after this, or after so many times what the look itself took: it takes processor time from the worker on the
+ * same machine.
+ */
 const LOOK_MS = 250;
+const LOOK_SHARE = 9;
 
 /** Shows a run until nothing more happens by itself, or the person leaves; then says what it came to. */
 export async function followRun(session: Session, id: string, options: FollowOptions = {}): Promise<ExitCode> {
@@ -61,7 +65,9 @@ async function watch(
       else if (!session.terminal.canAsk || session.terminal.json) return view;
       else if (!(await approvedOnTerminal(session, view, live, leaving))) return view;
     } else if (isSettled(view)) return view;
-    await sleep(Math.max(LOOK_MS, 4 * (Date.now() - began)), undefined, { signal: leaving.signal }).catch(() => {});
+    await sleep(Math.max(LOOK_MS, LOOK_SHARE * (Date.now() - began)), undefined, { signal: leaving.signal }).catch(
+      () => {},
+    );
   }
 }
 
