@@ -11,12 +11,12 @@ import type { Pair } from './servers.ts';
 import type { Scenario } from './scenarios.ts';
 
 export interface ConvoyResult {
-  /** From the start of `pgconvoy setup` until every table streams and all its indexes are there. */
+  /** From the start of `pgconvoy upgrade` until every table streams and all its indexes are there. */
   readonly seconds: number;
-  /** The same, until `pgconvoy start` has returned: statistics are gathered too. */
+  /** The same, until it waits for approval: statistics are gathered too, and all has caught up. */
   readonly untilReady: number;
   readonly cutover?: Outages;
-  /** Steps of setup and start. */
+  /** Steps until then. */
   readonly jobs: number;
   readonly jobsPerSecond: number;
   readonly worker: {
@@ -37,16 +37,15 @@ export async function runConvoy(pair: Pair, scenario: Scenario): Promise<ConvoyR
   await using program = await Program.open({ source: pair.source, target: pair.target, redis });
   const worker = await program.startWorker();
   const began = Date.now();
-  const setup = await complete(program, 'setup');
-  const start = await complete(program, 'start');
+  const upgrade = await ended(program, 'waiting-approval', 'upgrade');
   const untilReady = (Date.now() - began) / 1_000;
-  const steps = [...stepsOf(setup), ...stepsOf(start)];
+  const steps = stepsOf(upgrade);
   const streams = Math.max(
     ...steps
-      .filter((step) => ['copy-tables', 'build-indexes'].includes(step.operation))
-      .map((step) => step.finishedAt!),
+      .filter(({ operation }) => ['copy-tables', 'build-indexes'].includes(operation))
+      .map(({ finishedAt }) => finishedAt ?? 0),
   );
-  const statusSeconds = await measureStatus(program, start.id);
+  const statusSeconds = await measureStatus(program, upgrade.id);
   const common = {
     seconds: (streams - began) / 1_000,
     untilReady,
@@ -55,27 +54,28 @@ export async function runConvoy(pair: Pair, scenario: Scenario): Promise<ConvoyR
     statusSeconds,
   };
   if (!scenario.cutover) return { ...common, worker: usageOf(worker), steps: secondsByOperation(steps) };
-  const beganStop = Date.now();
-  const stop = await complete(program, 'stop', '--yes');
-  const outages = stepsOf(stop)
+  const approved = Date.now();
+  await program.run('approve', upgrade.id);
+  const all = stepsOf(await ended(program, 'completed', 'status', upgrade.id, '--watch'));
+  const outages = all
     .filter((step) => step.operation === 'open-target')
     .map((step) => (step.output as { outageMs: number }).outageMs);
-  const cutover = { totalSeconds: (Date.now() - beganStop) / 1_000, milliseconds: outages };
-  return { ...common, cutover, worker: usageOf(worker), steps: secondsByOperation([...steps, ...stepsOf(stop)]) };
+  const cutover = { totalSeconds: (Date.now() - approved) / 1_000, milliseconds: outages };
+  return { ...common, cutover, worker: usageOf(worker), steps: secondsByOperation(all) };
 }
 
-async function complete(program: Program, ...words: readonly string[]): Promise<RunView> {
-  const ended = await program.json<{ readonly run?: RunView }>(...words);
-  const { run } = ended.document;
-  if (ended.code !== 0 || run?.state !== 'completed') {
-    throw new Error(
-      `pgconvoy ${words.join(' ')} ended with ${ended.code}:\n${ended.stdout.slice(0, 4_000)}\n${ended.stderr}`,
-    );
+async function ended(program: Program, state: RunView['state'], ...words: readonly string[]): Promise<RunView> {
+  const { document, code, stdout, stderr } = await program.json<{ readonly run?: RunView }>(...words);
+  const { run } = document;
+  if (run?.state !== state) {
+    throw new Error(`pgconvoy ${words.join(' ')} ended with ${code}:\n${stdout.slice(0, 4_000)}\n${stderr}`);
   }
   return run;
 }
 
-const stepsOf = (run: RunView): readonly StepView[] => run.stages.flatMap((stage) => stage.steps);
+/** Those that have run. */
+const stepsOf = (run: RunView): readonly StepView[] =>
+  run.stages.flatMap((stage) => stage.steps).filter(({ finishedAt }) => finishedAt !== undefined);
 
 async function measureStatus(program: Program, run: string): Promise<number> {
   const seconds: number[] = [];

@@ -1,11 +1,16 @@
 /** The clusters that every contender gets for itself: new ones, with the same settings and the same data. */
 import { clusterUrl, startCluster } from '../test/helpers/servers.ts';
-import type { Cluster } from '../test/helpers/servers.ts';
+import type { Cluster, Major } from '../test/helpers/servers.ts';
 import pg from 'pg';
 
 export interface Pair extends AsyncDisposable {
   readonly source: Cluster;
   readonly target: Cluster;
+}
+
+export interface Majors {
+  readonly source: Major;
+  readonly target: Major;
 }
 
 /** Room for 100 databases with two table workers each; nothing that makes copying faster for one contender alone. */
@@ -19,15 +24,15 @@ const settings = {
 };
 
 /** A source with the data of a scenario, and an empty target. */
-export async function openPair(fill: (source: Cluster) => Promise<void>): Promise<Pair> {
+export async function openPair(fill: (source: Cluster) => Promise<void>, majors: Majors): Promise<Pair> {
   const password = 'bench';
   const [source, target] = await Promise.all([
-    startCluster({ major: 15, name: 'bench-source', password, settings }),
+    startCluster({ major: majors.source, name: 'bench-source', password, settings }),
     startCluster({
-      major: 18,
+      major: majors.target,
       name: 'bench-target',
       password,
-      settings: { ...settings, max_active_replication_origins: 320 },
+      settings: { ...settings, ...(majors.target >= 18 ? { max_active_replication_origins: 320 } : {}) },
     }),
   ]);
   await fill(source);
