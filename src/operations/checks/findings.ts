@@ -402,7 +402,7 @@ export const FINDINGS = [
   {
     code: 'pgbouncer-session',
     meaning: 'A PgBouncer pools by session: a pause ends only when its clients leave.',
-    remedy: 'pool_mode = transaction where applications can live with it, or stop those that hold sessions.',
+    remedy: 'Set pool_mode = transaction where applications can live with it, or stop those that hold sessions.',
   },
   {
     code: 'pgbouncer-patience',

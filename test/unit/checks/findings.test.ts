@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { FINDINGS } from '../../../src/operations/checks/findings.ts';
 
-const FOLDERS = ['checks', 'drift', 'rehearsal'].map((name) =>
+const FOLDERS = ['checks', 'comparison', 'drift', 'rehearsal', 'reverse'].map((name) =>
   join(import.meta.dirname, '../../../src/operations', name),
 );
 

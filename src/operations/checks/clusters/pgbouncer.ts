@@ -40,7 +40,12 @@ export const pgbouncers: Concern = {
         } catch (error) {
           signal.throwIfAborted();
           if (!(error instanceof PgconvoyError)) throw error;
-          return { ...point, findings: [finding('pgbouncer-away', 'block', error.message, error.hint)] };
+          return {
+            ...point,
+            findings: [
+              finding({ code: 'pgbouncer-away', severity: 'block', message: error.message, remedy: error.hint }),
+            ],
+          };
         }
       }),
     );
@@ -56,12 +61,7 @@ interface Seen {
 
 type Judged = Pick<PgBouncer, 'place' | 'file' | 'databases'>;
 
-const finding = (
-  code: CheckFinding['code'],
-  severity: CheckFinding['severity'],
-  message: string,
-  remedy: string,
-): CheckFinding => ({ code, severity, side: 'source', message, remedy });
+const finding = (found: Omit<CheckFinding, 'side'>): CheckFinding => ({ ...found, side: 'source' });
 
 /** Lines of the file that are switched with the databases of the run. */
 function switched({ databases: chosen }: Judged, { entries, databases }: Seen): FileEntry[] {
@@ -72,12 +72,13 @@ function switched({ databases: chosen }: Judged, { entries, databases }: Seen): 
 function judgeFile({ place, file }: Judged, closed: string | undefined): CheckFinding[] {
   if (closed === undefined) return [];
   return [
-    finding(
-      'pgbouncer-file',
-      'block',
-      `PgBouncer ${place}: ${file} cannot be replaced here: ${closed}.`,
-      'Run the worker as the owner of that file, with write access to its folder; or switch by a hook instead (cutover.hooks).',
-    ),
+    finding({
+      code: 'pgbouncer-file',
+      severity: 'block',
+      message: `PgBouncer ${place}: ${file} cannot be replaced here: ${closed}.`,
+      remedy:
+        'Run the worker as the owner of that file, with write access to its folder; or switch by a hook instead (cutover.hooks).',
+    }),
   ];
 }
 
@@ -89,12 +90,12 @@ export function judgeDatabases(pgbouncer: Judged, seen: Seen): CheckFinding[] {
     if (entries.some((entry) => entry.name === name)) continue;
     const line = `${name} = host=… port=… dbname=${chosen![name]}`;
     found.push(
-      finding(
-        'pgbouncer-database',
-        'block',
-        `PgBouncer ${place}: "${name}" has no line of its own in ${file}.`,
-        `Add it under [databases]: ${line}; or correct cutover.pgbouncer.databases.`,
-      ),
+      finding({
+        code: 'pgbouncer-database',
+        severity: 'block',
+        message: `PgBouncer ${place}: "${name}" has no line of its own in ${file}.`,
+        remedy: `Add it under [databases]: ${line}; or correct cutover.pgbouncer.databases.`,
+      }),
     );
   }
   const mine = switched(pgbouncer, seen);
@@ -102,12 +103,12 @@ export function judgeDatabases(pgbouncer: Judged, seen: Seen): CheckFinding[] {
   const missing = databases.filter((database) => !reached.has(database));
   if (missing.length > 0) {
     found.push(
-      finding(
-        'pgbouncer-database',
-        'warning',
-        `PgBouncer ${place} has no line for ${quotedList(missing)}: who comes another way is cut off by the fence.`,
-        `Where they should be switched too, give each a line under [databases] of ${file}, and name it in cutover.pgbouncer.databases where that is set.`,
-      ),
+      finding({
+        code: 'pgbouncer-database',
+        severity: 'warning',
+        message: `PgBouncer ${place} has no line for ${quotedList(missing)}: who comes another way is cut off by the fence.`,
+        remedy: `Where they should be switched too, give each a line under [databases] of ${file}, and name it in cutover.pgbouncer.databases where that is set.`,
+      }),
     );
   }
   const stale = mine.filter(({ name, host, port }) => {
@@ -116,12 +117,13 @@ export function judgeDatabases(pgbouncer: Judged, seen: Seen): CheckFinding[] {
   });
   if (stale.length > 0) {
     found.push(
-      finding(
-        'pgbouncer-stale',
-        'block',
-        `PgBouncer ${place} does not run with what ${file} says of ${quotedList(stale.map(({ name }) => name))}.`,
-        'RELOAD in its console, where the file was changed; else name the file it reads (SHOW CONFIG, conffile, or one that is included there).',
-      ),
+      finding({
+        code: 'pgbouncer-stale',
+        severity: 'block',
+        message: `PgBouncer ${place} does not run with what ${file} says of ${quotedList(stale.map(({ name }) => name))}.`,
+        remedy:
+          'RELOAD in its console, where the file was changed; else name the file it reads (SHOW CONFIG, conffile, or one that is included there).',
+      }),
     );
   }
   return found;
@@ -129,12 +131,13 @@ export function judgeDatabases(pgbouncer: Judged, seen: Seen): CheckFinding[] {
 
 function judgePlaces({ place }: Judged, stray: readonly FileEntry[]): CheckFinding[] {
   return stray.map(({ name, host, port }) =>
-    finding(
-      'pgbouncer-elsewhere',
-      'block',
-      `PgBouncer ${place}: "${name}" leads to ${host ?? 'a socket of its machine'}:${port}, which is not the source.`,
-      'Name those to be switched in cutover.pgbouncer.databases. If that address is the source all the same, accept: [pgbouncer-elsewhere].',
-    ),
+    finding({
+      code: 'pgbouncer-elsewhere',
+      severity: 'block',
+      message: `PgBouncer ${place}: "${name}" leads to ${host ?? 'a socket of its machine'}:${port}, which is not the source.`,
+      remedy:
+        'Name those to be switched in cutover.pgbouncer.databases. If that address is the source all the same, accept: [pgbouncer-elsewhere].',
+    }),
   );
 }
 
@@ -152,24 +155,25 @@ export function judgeSettings(
   );
   if (sessions.length > 0) {
     found.push(
-      finding(
-        'pgbouncer-session',
-        'warning',
-        `PgBouncer ${place} pools ${quotedList(sessions.map(({ name }) => name))} by session: a pause waits for clients to leave, and those that stay connected never do.`,
-        'Set pool_mode = transaction for them where the applications can live with it, or stop those that hold sessions before the cutover.',
-      ),
+      finding({
+        code: 'pgbouncer-session',
+        severity: 'warning',
+        message: `PgBouncer ${place} pools ${quotedList(sessions.map(({ name }) => name))} by session: a pause waits for clients to leave, and those that stay connected never do.`,
+        remedy:
+          'Set pool_mode = transaction for them where the applications can live with it, or stop those that hold sessions before the cutover.',
+      }),
     );
   }
   // Seconds; 0 is for ever.
   const patience = Number(now.get('query_wait_timeout') ?? 0) * 1_000;
   if (patience > 0 && patience < outageMs) {
     found.push(
-      finding(
-        'pgbouncer-patience',
-        'warning',
-        `PgBouncer ${place} disconnects clients that have waited for ${patience / 1_000} s (query_wait_timeout); a cutover may take ${outageMs / 1_000} s.`,
-        `SET query_wait_timeout = ${Math.ceil(outageMs / 1_000) + 60} in its console for the time of the cutover, or shorten deadlines.outage.`,
-      ),
+      finding({
+        code: 'pgbouncer-patience',
+        severity: 'warning',
+        message: `PgBouncer ${place} disconnects clients that have waited for ${patience / 1_000} s (query_wait_timeout); a cutover may take ${outageMs / 1_000} s.`,
+        remedy: `SET query_wait_timeout = ${Math.ceil(outageMs / 1_000) + 60} in its console for the time of the cutover, or shorten deadlines.outage.`,
+      }),
     );
   }
   return found;
