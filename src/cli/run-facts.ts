@@ -86,6 +86,16 @@ export function problemsOf(view: RunView): Problem[] {
   return [...all.filter(({ kind }) => kind === 'failed'), ...all.filter(({ kind }) => kind === 'delayed')];
 }
 
+const Hooked = z.object({ at: z.string(), ran: z.array(z.object({ failure: z.string().optional() })) });
+
+/** Commands of the operator that failed when there was nothing to go back to any more; the run went on. */
+export const hookFailuresOf = (view: RunView): readonly string[] =>
+  stepsOf(view).flatMap((step) => {
+    const { at, ran } = Hooked.safeParse(step.output).data ?? { at: '', ran: [] };
+    const where = step.database === undefined ? '' : ` (${step.database})`;
+    return ran.flatMap(({ failure }) => (failure === undefined ? [] : [`hook at ${at}${where}: ${failure}`]));
+  });
+
 export const findingsOf = (view: RunView): readonly Finding[] =>
   view.summary?.findings ?? stepsOf(view).flatMap((step) => step.findings);
 

@@ -1,5 +1,14 @@
 import type { RunView } from '../../queue/types.ts';
-import { checkedPointsOf, comparedOf, findingsOf, median, outagesOf, problemsOf, stepsOf } from '../run-facts.ts';
+import {
+  checkedPointsOf,
+  comparedOf,
+  findingsOf,
+  hookFailuresOf,
+  median,
+  outagesOf,
+  problemsOf,
+  stepsOf,
+} from '../run-facts.ts';
 import { findingsSummary, renderFindings } from './findings.ts';
 import { renderPoints } from './points.ts';
 import { remedyLines, renderProblems } from './problems.ts';
@@ -64,6 +73,7 @@ function completed(view: RunView, style: Style, width: number): string {
   return [
     `${style.green('✓')} ${view.workflow} completed in ${took}: ${plural(view.databases.length, 'database')}; ${what}`,
     ...outages(view),
+    ...hookFailuresOf(view).map((failure) => style.yellow(`  ${visible(failure)}`)),
     ...warnings,
   ].join('\n');
 }

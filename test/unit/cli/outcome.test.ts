@@ -47,6 +47,30 @@ const failed = (exitCodes: readonly (1 | 3 | 4)[]) =>
     ],
   });
 
+test('a hook that failed when there was nothing to go back to is told at the end', () => {
+  const ran = (at: string, failure?: string) => ({
+    state: 'completed' as const,
+    changed: true,
+    output: { at, ran: [{ program: 'dns', ...(failure === undefined ? {} : { failure }) }] },
+  });
+  const view = run({
+    state: 'completed',
+    stages: [
+      stage(0, {
+        state: 'completed',
+        steps: [
+          ...lane('shop', { 'run-hooks': ran('fenced'), 'run-hooks-2': ran('opened', 'dns ended with exit code 4') }),
+          ...lane(undefined, { 'run-hooks-together': ran('opened', 'dns did not end') }),
+        ],
+      }),
+    ],
+  });
+  expect(outcome(view).split('\n').slice(1)).toEqual([
+    '  hook at opened (shop): dns ended with exit code 4',
+    '  hook at opened: dns did not end',
+  ]);
+});
+
 describe('what a run came to', () => {
   test('done, with what it changed', () => {
     const view = run({
