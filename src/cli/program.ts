@@ -38,7 +38,7 @@ Exit codes:
   0  done, or nothing had to be done
   1  a step failed for good, or something unexpected happened
   2  wrong usage or configuration; nothing was touched
-  3  the checks found something that blocks an upgrade
+  3  the checks found something that blocks an upgrade, or rows differ
   4  a server or the queue cannot be reached, or refused us
   5  the run was cancelled
   6  the run waits for a person's approval`;

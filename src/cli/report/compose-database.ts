@@ -80,12 +80,18 @@ const position = ({ last, called }: { readonly last: string; readonly called: bo
   called ? last : `${last} (not called)`;
 
 function comparisonBlocks(comparison: ReportedComparison): Block[] {
-  const { tables, rows, listed, method } = comparison;
+  const { tables, rows, listed, method, differing, differences, left } = comparison;
+  const result = differing === 0 ? 'no difference' : `${plural(differing, 'table')} not the same`;
+  const missing = left === 0 ? '' : ` ${plural(left, 'table')} could not be compared.`;
   if (method === 'none') return [heading(3, 'Comparison'), paragraph('Not compared.')];
   return [
     heading(3, 'Comparison'),
     paragraph(
-      `${plural(tables, 'table')} with ${plural(rows, 'row')} compared by ${compared(comparison)}: no difference${rest(tables, listed)}.`,
+      `${plural(tables, 'table')} with ${plural(rows, 'row')} compared by ${compared(comparison)}: ${result}${rest(tables, listed)}.${missing}`,
+    ),
+    ...table(
+      ['table', 'difference'],
+      differences.map((each) => [each.table, each.what]),
     ),
     ...table(
       ['table', { right: 'rows' }, ...(method === 'checksum' ? [{ right: 'checksum' }] : [])],

@@ -22,7 +22,7 @@ export function observedOf(
     },
     cutover,
     sequences: sequencesOf(steps),
-    comparison: outputOf(steps, 'compare-tables', Comparison) ?? null,
+    comparison: comparisonOf(steps),
   };
 }
 
@@ -78,10 +78,39 @@ function sequencesOf(steps: readonly StepView[]): ReportedSequences | null {
   return { total, changed: changes?.sequences ?? 0, listed: changes?.listed ?? [] };
 }
 
-const Comparison: z.ZodType<ReportedComparison> = z.object({
+const Comparison = z.object({
   method: z.enum(['checksum', 'count', 'none']),
   checksum: z.enum(['hash', 'md5', 'none']),
   tables: z.number(),
   rows: z.number(),
+  // What earlier versions have not told.
+  differing: z.number().default(0),
+  left: z.number().default(0),
+  differences: z.array(z.object({ table: z.string(), what: z.string() })).default([]),
   listed: z.array(z.object({ table: z.string(), rows: z.number(), sum: z.string().nullable() })),
 });
+
+/** Before the opening and after it, as one: each table was compared once. */
+function comparisonOf(steps: readonly StepView[]): ReportedComparison | null {
+  const parts = ['compare-tables', 'compare-opened', 'compare-live'].flatMap(
+    (operation) => outputOf(steps, operation, Comparison) ?? [],
+  );
+  const [first, ...others] = parts.some(({ method }) => method !== 'none')
+    ? parts.filter(({ method, left }) => method !== 'none' || left > 0)
+    : parts;
+  if (!first) return null;
+  return others.reduce<ReportedComparison>(
+    (all, part) => ({
+      method: all.method === 'none' ? part.method : all.method,
+      checksum: all.checksum === 'none' ? part.checksum : all.checksum,
+      tables: all.tables + part.tables,
+      rows: all.rows + part.rows,
+      differing: all.differing + part.differing,
+      // What the first has left, the second has compared; what that has left, nobody.
+      left: part.left,
+      differences: [...all.differences, ...part.differences],
+      listed: [...all.listed, ...part.listed],
+    }),
+    first,
+  );
+}

@@ -146,6 +146,10 @@ export interface ReportedComparison {
   readonly checksum: 'hash' | 'md5' | 'none';
   readonly tables: number;
   readonly rows: number;
-  /** The largest of them, the same on both sides. */
+  /** Tables among them that are not the same, and with `left` those that were not compared. */
+  readonly differing: number;
+  readonly left: number;
+  readonly differences: readonly { readonly table: string; readonly what: string }[];
+  /** The largest of them, as the source has them. */
   readonly listed: readonly { readonly table: string; readonly rows: number; readonly sum: string | null }[];
 }

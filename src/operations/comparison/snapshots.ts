@@ -37,7 +37,10 @@ export type SnapshotNote = z.output<typeof Note>;
 
 const key = (database: string) => ({ kind: 'comparison', database });
 
-type SnapshotContext = Pick<OperationContext, 'source' | 'target' | 'sourceCluster' | 'targetCluster' | 'targetLedger'>;
+export type SnapshotContext = Pick<
+  OperationContext,
+  'source' | 'target' | 'sourceCluster' | 'targetCluster' | 'targetLedger'
+>;
 
 /** Keeps readable what both sides hold now, behind the fence and before the target opens. */
 export async function holdSnapshots(
