@@ -15,21 +15,20 @@ const AS_IT_IS: ReadonlySet<AnyOperation> = new Set([
   ...PUT_BACK,
 ]);
 
-/** A row of the cutover as it is rehearsed. Left out is what belongs to the source, to what is in front of it, or to opening. */
-function rehearsed(row: Row): readonly Row[] {
-  if (!('operation' in row)) return row.when === undefined && row.unless === undefined ? [row] : [];
-  if (row.policy.reversed || row.policy.direction === 'undo') return [];
-  switch (row.operation) {
-    case op.fenceSource:
-      return [eachDatabase(op.foreseeFence), eachDatabase(op.holdTarget, {}, { startsOutage: true })];
-    case op.copyDatabasePrivileges:
-      return [eachDatabase(op.tryDatabasePrivileges)];
-    default:
-      return AS_IT_IS.has(row.operation) ? [row] : [];
-  }
-}
+const positionOf = (operation: AnyOperation): number =>
+  stop.rows.findIndex((row) => 'operation' in row && row.operation === operation);
+const [fence, opening] = [positionOf(op.fenceSource), positionOf(op.openTarget)];
 
-const opening = stop.rows.findIndex((row) => 'operation' in row && row.operation === op.openTarget);
+/** A row of the cutover as it is rehearsed. Left out is what belongs to the source, to what is in front of it, or to opening. */
+function rehearsed(row: Row, position: number): readonly Row[] {
+  if (!('operation' in row)) return row.when === undefined && row.unless === undefined ? [row] : [];
+  const { operation, policy } = row;
+  if (operation === op.fenceSource) {
+    return [eachDatabase(op.foreseeFence), eachDatabase(op.holdTarget, {}, { startsOutage: true })];
+  }
+  if (!AS_IT_IS.has(operation) || policy.reversed || policy.direction === 'undo') return [];
+  return [position < fence ? row : { ...row, policy: { ...policy, moving: true } }];
+}
 
 /**
  * The whole upgrade up to streaming, then a cutover on the target alone: what it does there is measured and put back. The source is

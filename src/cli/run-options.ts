@@ -1,3 +1,4 @@
+import { stop } from '../../workflows/stop.ts';
 import type { Config } from '../config/schema.ts';
 import { hookOption, optionsOf } from '../engine/workflow.ts';
 import type { RunOptions, Workflow } from '../engine/workflow.ts';
@@ -11,5 +12,7 @@ export function configuredOptions(workflow: Workflow, { cutover, comparison }: C
     pgbouncer: cutover.pgbouncer.length > 0,
     ...Object.fromEntries(cutover.hooks.map(({ at }) => [hookOption(at), true])),
   };
-  return Object.fromEntries(Object.entries(configured).filter(([name]) => optionsOf(workflow).has(name)));
+  // A rehearsal keeps those of the cutover, to tell what of it was left out.
+  const known = optionsOf(workflow.name === 'rehearse' ? stop : workflow);
+  return Object.fromEntries(Object.entries(configured).filter(([name]) => known.has(name)));
 }

@@ -40,6 +40,9 @@ export async function runOperation(
     context.signal.throwIfAborted();
     await operation.apply?.(context, before.missing);
     const after = await operation.check(context);
+    const changes = operation.changes?.(before.missing, context.run);
+    const told = changes === undefined ? {} : { changes };
+    if (!after.holds && policy.moving) return { changed: true, ...told, output: after.output ?? null, findings: [] };
     if (!after.holds) {
       throw new NotConverged(
         `${operation.name}, database "${context.source.name}": ${after.missing.length} of ${before.missing.length} are still missing afterwards: ${describe(after.missing)}`,
@@ -49,8 +52,7 @@ export async function runOperation(
       );
     }
     const output: unknown = operation.output.parse(after.output);
-    const changes = operation.changes?.(before.missing, context.run);
-    return { changed: true, ...(changes === undefined ? {} : { changes }), output, findings: [] };
+    return { changed: true, ...told, output, findings: [] };
   });
 }
 
@@ -67,7 +69,7 @@ async function preflight(
 ): Promise<OperationResult> {
   const look = () => operation.check(context);
   const verdict = await (operation.exclusive?.(context) && hooks.locked ? hooks.locked(look) : look());
-  const found: readonly Finding[] = verdict.holds ? [] : verdict.missing;
+  const found: readonly Finding[] = verdict.holds || policy.moving ? [] : verdict.missing;
   const findings = acceptFindings(found, context.settings.accept);
   await hooks.onFindings?.(findings);
   const blocking = findings.filter((finding) => finding.severity === 'block');

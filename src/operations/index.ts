@@ -21,7 +21,6 @@ import { createSubscription } from './replication/create-subscription.ts';
 import { tuneTarget } from './replication/tune-target.ts';
 import { foreseeFence } from './rehearsal/foresee-fence.ts';
 import { holdTarget } from './rehearsal/hold-target.ts';
-import { tryDatabasePrivileges } from './rehearsal/try-database-privileges.ts';
 import { copyRoles } from './roles/copy-roles.ts';
 import { createReplicationRole } from './roles/create-replication-role.ts';
 import { grantReplicationRole } from './roles/grant-replication-role.ts';
@@ -77,7 +76,6 @@ export {
   runHooksTogether,
   setReplicaIdentity,
   switchPgbouncer,
-  tryDatabasePrivileges,
   tuneTarget,
 };
 
@@ -118,7 +116,6 @@ const all: readonly AnyOperation[] = [
   compareLive,
   foreseeFence,
   holdTarget,
-  tryDatabasePrivileges,
   dropRestoreJournal,
   removeLedger,
 ];

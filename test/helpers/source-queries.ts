@@ -23,6 +23,7 @@ import * as roleDefinitions from '../../src/postgres/catalog/role-definitions.ts
 import * as sequences from '../../src/postgres/catalog/sequences.ts';
 import * as serverLife from '../../src/postgres/catalog/server-life.ts';
 import * as server from '../../src/postgres/catalog/server.ts';
+import * as sessionsInDatabase from '../../src/postgres/catalog/sessions-in-database.ts';
 import * as sessions from '../../src/postgres/catalog/sessions.ts';
 import * as settings from '../../src/postgres/catalog/settings.ts';
 import * as surrogateKeys from '../../src/postgres/catalog/surrogate-keys.ts';
@@ -137,11 +138,7 @@ export const sourceQueries = (database: string): SourceQuery[] => [
   ask('inventory.schemaInventory', inventory.schemaInventory(), inventory.InventoryItem),
   ask('inventory.lateInventory', inventory.lateInventory(), inventory.InventoryItem),
   ask('inventory.identityIndexes', inventory.identityIndexes(), inventory.IdentityIndex),
-  ask(
-    'large-objects.scanLargeObjects',
-    largeObjects.scanLargeObjects({ moment: '3' }),
-    largeObjects.LargeObjectScan,
-  ),
+  ask('large-objects.scanLargeObjects', largeObjects.scanLargeObjects({ moment: '3' }), largeObjects.LargeObjectScan),
   ask('large-objects.scanLargeObjects', largeObjects.scanLargeObjects('ever'), largeObjects.LargeObjectScan),
   ask('large-objects.momentNow', largeObjects.momentNow(), largeObjects.Moment),
   ask('large-objects.largeObjects', largeObjects.largeObjects([1, 4_294_967_295]), largeObjects.LargeObject),
@@ -188,6 +185,11 @@ export const sourceQueries = (database: string): SourceQuery[] => [
   ask('server.hostRules', server.hostRules(), server.HostRule, { from: 10 }),
   ask('server.hbaPath', server.hbaPath(), server.HbaPath),
   ask('server.tablespaces', server.tablespaces(), server.Tablespace),
+  ask(
+    'sessions-in-database.sessionsInDatabase',
+    sessionsInDatabase.sessionsInDatabase(database),
+    sessionsInDatabase.SessionsInDatabase,
+  ),
   ask('sessions.sessionsInUse', sessions.sessionsInUse(), sessions.Sessions),
   ask('settings.settingsNamed', settings.settingsNamed(['wal_level', 'max_wal_senders']), settings.Setting),
   ask('settings.databaseSettingNames', settings.databaseSettingNames(), settings.DatabaseSetting),
@@ -202,7 +204,9 @@ export const sourceQueries = (database: string): SourceQuery[] => [
   ask('unreplicated.extensionTables', unreplicated.extensionTables(), unreplicated.ExtensionTable),
   ask(
     'unreplicated.rowSums',
-    unreplicated.rowSums([{ schema: 'public', name: 'sample', columns: ['id', 'Odd "c"'], condition: 'where "id" > 0' }]),
+    unreplicated.rowSums([
+      { schema: 'public', name: 'sample', columns: ['id', 'Odd "c"'], condition: 'where "id" > 0' },
+    ]),
     unreplicated.RowSum,
   ),
 ];

@@ -3,7 +3,8 @@ import { resolve } from 'node:path';
 import { Option } from 'commander';
 import type { Command } from 'commander';
 import { ConfigError, errorText, ExitCode } from '../../errors.ts';
-import { readRun, runLogs } from '../../queue/read-run.ts';
+import { listRuns, readRun, runLogs } from '../../queue/read-run.ts';
+import type { RunView } from '../../queue/types.ts';
 import { readLedgers } from '../../runtime/read-ledgers.ts';
 import { action, command } from '../command.ts';
 import { pickLatest } from '../pick-run.ts';
@@ -11,6 +12,7 @@ import { buildReport } from '../report/build-report.ts';
 import { renderReport, REPORT_FORMATS } from '../render/report.ts';
 import type { ReportFormat } from '../render/report.ts';
 import { openSession } from '../session.ts';
+import type { Session } from '../session.ts';
 import { version } from '../version.ts';
 import { whoAmI } from '../who.ts';
 
@@ -49,6 +51,7 @@ export const report = (): Command =>
         ]);
         const built = buildReport({
           view,
+          rehearsal: await rehearsalBefore(session, view),
           lines,
           ledgers,
           settings: session.loaded.settings,
@@ -63,6 +66,19 @@ export const report = (): Command =>
         return ExitCode.ok;
       }),
     );
+
+/** The last rehearsal that was through when this run began, and had one of its databases. */
+async function rehearsalBefore({ queues }: Session, run: RunView): Promise<RunView | undefined> {
+  if (run.workflow === 'rehearse') return undefined;
+  const names = new Set(run.databases.map(({ name }) => name));
+  for (const { id, workflow, state, undoes, finishedAt = Infinity } of await listRuns(queues)) {
+    if (workflow !== 'rehearse' || state !== 'completed' || undoes !== undefined) continue;
+    if (finishedAt > (run.startedAt ?? run.createdAt)) continue;
+    const view = await readRun(queues, id);
+    if (view.databases.some(({ name }) => names.has(name))) return view;
+  }
+  return undefined;
+}
 
 async function save(file: string, text: string): Promise<void> {
   try {

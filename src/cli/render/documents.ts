@@ -1,5 +1,6 @@
 import type { ExitCode } from '../../errors.ts';
 import type { RunView } from '../../queue/types.ts';
+import { predictionOf } from '../rehearsal/prediction.ts';
 import { checkedPointsOf, findingsOf, outagesOf, stepsOf } from '../run-facts.ts';
 
 /** A run as JSON: how it ended, what stands in its way, what was found, and all of it. Keys are only ever added. */
@@ -8,6 +9,7 @@ export function runDocument(
   code: ExitCode,
   more: Readonly<Record<string, unknown>> = {},
 ): Record<string, unknown> {
+  const prediction = predictionOf(view);
   return {
     ok: code === 0,
     code,
@@ -26,6 +28,7 @@ export function runDocument(
       : {}),
     findings: findingsOf(view),
     outages: outagesOf(view),
+    ...(prediction ? { prediction } : {}),
     run: view,
     ...more,
   };

@@ -9,8 +9,10 @@ import {
   problemsOf,
   stepsOf,
 } from '../run-facts.ts';
+import { predictionOf } from '../rehearsal/prediction.ts';
 import { findingsSummary, renderFindings } from './findings.ts';
 import { renderPoints } from './points.ts';
+import { renderPrediction } from './prediction.ts';
 import { remedyLines, renderProblems } from './problems.ts';
 import type { Style } from './style.ts';
 import { duration, plural, visible, visibleLines } from './text.ts';
@@ -65,6 +67,7 @@ function completed(view: RunView, style: Style, width: number): string {
     return `${renderPoints(checkedPointsOf(view), style, width)}\n${style.dim(`${plural(view.databases.length, 'database')} checked in ${took}`)}`;
   }
   if (view.workflow === 'compare') return compared(view, style, width, took);
+  const prediction = predictionOf(view);
   const warnings = findings.length === 0 ? [] : [`${findingsSummary(findings)}: pgconvoy check shows them`];
   const what =
     changed === 0
@@ -74,6 +77,7 @@ function completed(view: RunView, style: Style, width: number): string {
     `${style.green('✓')} ${view.workflow} completed in ${took}: ${plural(view.databases.length, 'database')}; ${what}`,
     ...outages(view),
     ...hookFailuresOf(view).map((failure) => style.yellow(`  ${visible(failure)}`)),
+    ...(prediction ? [renderPrediction(prediction, style, width)] : []),
     ...warnings,
   ].join('\n');
 }

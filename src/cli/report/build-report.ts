@@ -4,13 +4,18 @@ import type { Finding } from '../../engine/finding.ts';
 import type { LogLine, RunView, StageView, StepView } from '../../queue/types.ts';
 import type { Ledgers } from '../../runtime/read-ledgers.ts';
 import { findingsOf, median, observedPointsOf, stepsOf } from '../run-facts.ts';
+import { predictionOf } from '../rehearsal/prediction.ts';
 import { observedOf } from './database.ts';
 import type { Report, ReportedApproval, ReportedServer, ReportedStage } from './report.ts';
+import { rehearsalOf } from './rehearsed.ts';
 import { reportedStep, troublesOf } from './steps.ts';
+import { waiversOf } from './waivers.ts';
 
 /** What a report is made from: the run as its jobs tell it, and both servers as they are now. */
 export interface ReportSources {
   readonly view: RunView;
+  /** The rehearsal before it, where there was one. */
+  readonly rehearsal?: RunView | undefined;
   readonly lines: readonly LogLine[];
   readonly ledgers: Ledgers;
   readonly settings: Settings;
@@ -18,10 +23,11 @@ export interface ReportSources {
 }
 
 /** Everything of a run that somebody who signs it off wants to see. Pure. */
-export function buildReport({ view, lines, ledgers, settings, written }: ReportSources): Report {
+export function buildReport({ view, rehearsal, lines, ledgers, settings, written }: ReportSources): Report {
   const steps = stepsOf(view);
   const troubles = troublesOf(lines);
   const checks = checksOf(view);
+  const findings = distinct(findingsOf(view));
   const byDatabase = new Map<string | undefined, StepView[]>();
   for (const step of steps) {
     const known = byDatabase.get(step.database);
@@ -42,10 +48,14 @@ export function buildReport({ view, lines, ledgers, settings, written }: ReportS
     approvals: approvalsOf(view),
     engine: engineOf(steps) ?? ledgers.engine ?? null,
     servers: { source: serverOf('source', ledgers, checks), target: serverOf('target', ledgers, checks) },
+    clientTools: checks.find(({ id }) => id === 'client-tools')?.detail ?? null,
     configuration: settings,
     checks,
-    findings: distinct(findingsOf(view)),
+    findings,
+    waivers: waiversOf(settings, findings),
     outage: outageOf(databases),
+    prediction: predictionOf(view) ?? null,
+    rehearsal: rehearsalOf(view, rehearsal),
     stages: view.stages.map(stageOf),
     cluster: stepsIn(undefined),
     databases,

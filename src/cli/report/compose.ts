@@ -1,7 +1,7 @@
 import type { Finding } from '../../engine/finding.ts';
-import { describeAcceptance } from '../../engine/finding.ts';
 import { duration, integer, plural } from '../render/text.ts';
 import { databaseBlocks, stepBlocks } from './compose-database.ts';
+import { predictionBlocks, rehearsalBlocks } from './compose-rehearsal.ts';
 import { facts, heading, paragraph, table, warning } from './document.ts';
 import type { Block, Document } from './document.ts';
 import type { Report, ReportedDatabase, ReportedServer } from './report.ts';
@@ -16,6 +16,8 @@ export function documentOf(report: Report): Document {
       ...approvalBlocks(report),
       ...serverBlocks(report),
       ...resultBlocks(report),
+      ...(report.prediction ? predictionBlocks(report.prediction) : []),
+      ...(report.rehearsal ? rehearsalBlocks(report.rehearsal) : []),
       ...checkBlocks(report),
       ...configurationBlocks(report),
       ...stageBlocks(report),
@@ -62,7 +64,7 @@ function approvalBlocks({ approvals }: Report): Block[] {
   ];
 }
 
-function serverBlocks({ servers }: Report): Block[] {
+function serverBlocks({ servers, clientTools }: Report): Block[] {
   const sides = [
     ['source', servers.source],
     ['target', servers.target],
@@ -88,6 +90,7 @@ function serverBlocks({ servers }: Report): Block[] {
             ),
           ],
     ),
+    ...facts([['client tools', clientTools]]),
   ];
 }
 
@@ -131,7 +134,7 @@ const resultRow = ({ name, state, objects, comparison, sequences, cutover }: Rep
   span(cutover?.outageMs ?? null),
 ];
 
-function checkBlocks({ checks, findings, configuration }: Report): Block[] {
+function checkBlocks({ checks, findings, waivers }: Report): Block[] {
   const count = (state: 'OK' | 'KO' | 'note') => checks.filter((point) => point.state === state).length;
   return [
     heading(2, 'Checks and findings'),
@@ -148,9 +151,16 @@ function checkBlocks({ checks, findings, configuration }: Report): Block[] {
     ),
     ...(findings.length > 0 ? [heading(3, 'Findings')] : []),
     ...table(['', 'code', 'where', 'what was found'], findings.map(findingRow)),
-    ...(configuration.accept.length > 0
-      ? [paragraph(`Waived in the configuration (accept): ${configuration.accept.map(describeAcceptance).join(', ')}.`)]
-      : []),
+    ...(waivers.length > 0 ? [heading(3, 'Waivers of the configuration')] : []),
+    ...table(
+      ['waived', 'where', 'why', { right: 'met by this run' }],
+      waivers.map(({ waived, database, reason, met }) => [
+        waived,
+        database === null ? 'everywhere' : `database ${database}`,
+        reason ?? 'no reason given',
+        met === null ? '' : integer(met),
+      ]),
+    ),
   ];
 }
 

@@ -3,14 +3,19 @@ import { headText } from './document.ts';
 import type { Block, Document } from './document.ts';
 
 const STYLE = `
-body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 72rem; margin: 2rem auto; padding: 0 1.5rem; }
-h1 { font-size: 1.6rem; } h2 { font-size: 1.25rem; margin-top: 2.2rem; border-bottom: 1px solid #ccc; } h3 { font-size: 1.05rem; margin-top: 1.5rem; }
+:root { color-scheme: light dark; --text: #1a1a1a; --page: #fff; --line: #ccc; --head: #f2f2f2; --dim: #555; --alarm: #b00020; --alarm-page: #fdecee; }
+@media (prefers-color-scheme: dark) { :root { --text: #e4e4e4; --page: #16181b; --line: #43474d; --head: #24272c; --dim: #a3a9b0; --alarm: #ff6b7d; --alarm-page: #3a1c21; } }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--text); background: var(--page); max-width: 72rem; margin: 2rem auto; padding: 0 1.5rem; }
+h1 { font-size: 1.6rem; } h2 { font-size: 1.25rem; margin-top: 2.2rem; border-bottom: 1px solid var(--line); } h3 { font-size: 1.05rem; margin-top: 1.5rem; }
 table { border-collapse: collapse; width: 100%; margin: .8rem 0; font-size: .9em; }
-th, td { border: 1px solid #ccc; padding: .25rem .5rem; text-align: left; vertical-align: top; overflow-wrap: anywhere; }
-th { background: #f2f2f2; } .right { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; } dt { color: #555; } dd { margin: 0; overflow-wrap: anywhere; }
-.warning { border-left: 4px solid #b00020; background: #fdecee; padding: .5rem .8rem; font-weight: 600; }
-@media print { body { max-width: none; margin: 0; padding: 0; font-size: 10pt; } h2, h3 { break-after: avoid; } tr { break-inside: avoid; } thead { display: table-header-group; } }
+th, td { border: 1px solid var(--line); padding: .25rem .5rem; text-align: left; vertical-align: top; overflow-wrap: anywhere; }
+th { background: var(--head); } .right { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; } dt { color: var(--dim); } dd { margin: 0; overflow-wrap: anywhere; }
+.warning { border-left: 4px solid var(--alarm); background: var(--alarm-page); padding: .5rem .8rem; font-weight: 600; }
+@media print {
+  :root { color-scheme: light; --text: #000; --page: #fff; --line: #999; --head: #f2f2f2; --dim: #444; --alarm: #b00020; --alarm-page: #fff; }
+  body { max-width: none; margin: 0; padding: 0; font-size: 10pt; } h2, h3 { break-after: avoid; } tr { break-inside: avoid; } thead { display: table-header-group; }
+}
 `;
 
 /** A document as one HTML file that needs nothing else and runs nothing. */

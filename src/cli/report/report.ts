@@ -2,6 +2,7 @@ import type { Settings } from '../../config/schema.ts';
 import type { Finding } from '../../engine/finding.ts';
 import type { Point } from '../../engine/point.ts';
 import type { RunOptions } from '../../engine/workflow.ts';
+import type { Prediction } from '../rehearsal/prediction.ts';
 import type { Approval, RunState, StepError, StepState } from '../../queue/types.ts';
 
 /**
@@ -29,14 +30,41 @@ export interface Report {
   readonly approvals: readonly ReportedApproval[];
   readonly engine: string | null;
   readonly servers: { readonly source: ReportedServer; readonly target: ReportedServer };
+  /** As the run's check has seen them. */
+  readonly clientTools: string | null;
   readonly configuration: Settings;
   readonly checks: readonly (Point & { readonly state: 'OK' | 'KO' | 'note' })[];
   readonly findings: readonly Finding[];
+  readonly waivers: readonly ReportedWaiver[];
   readonly outage: ReportedOutage | null;
+  /** Of a rehearsal. */
+  readonly prediction: Prediction | null;
+  /** Of a cutover: what the rehearsal before it has predicted. */
+  readonly rehearsal: ReportedRehearsal | null;
   readonly stages: readonly ReportedStage[];
   /** Steps of the cluster, in their order. */
   readonly cluster: readonly ReportedStep[];
   readonly databases: readonly ReportedDatabase[];
+}
+
+export interface ReportedWaiver {
+  /** The code of a finding, or what is left behind by `notReplicated`. */
+  readonly waived: string;
+  /** Null: in all databases. */
+  readonly database: string | null;
+  readonly reason: string | null;
+  /** How many findings of this run it let pass; null where there are no findings of it. */
+  readonly met: number | null;
+}
+
+export interface ReportedRehearsal {
+  readonly run: string;
+  readonly finishedAt: number | null;
+  readonly databases: readonly {
+    readonly database: string;
+    readonly predictedMs: number;
+    readonly outageMs: number;
+  }[];
 }
 
 export interface ReportedApproval {

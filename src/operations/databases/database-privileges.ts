@@ -31,34 +31,10 @@ export async function privilegeDifference(context: OperationContext, { acl }: Wa
  * from, since it names roles.
  * @see https://www.postgresql.org/docs/current/ddl-priv.html
  */
-export const restorePrivileges = (
+export async function restorePrivileges(
   context: OperationContext,
   wanted: WantedPrivileges,
   readOn: BoundCluster,
-): Promise<void> => give(context, wanted, readOn, () => {});
-
-/** Only the throw of a transaction's body rolls it back. */
-const ROLLED_BACK = new Error('rolled back');
-
-/** The same in a transaction that is rolled back. */
-export async function tryPrivileges(
-  context: OperationContext,
-  wanted: WantedPrivileges,
-  readOn: BoundCluster,
-): Promise<void> {
-  const rollBack = () => {
-    throw ROLLED_BACK;
-  };
-  await give(context, wanted, readOn, rollBack).catch((error: unknown) => {
-    if (error !== ROLLED_BACK) throw error;
-  });
-}
-
-async function give(
-  context: OperationContext,
-  wanted: WantedPrivileges,
-  readOn: BoundCluster,
-  beforeCommit: () => void,
 ): Promise<void> {
   const { target } = context;
   const { maintenance } = context.targetCluster;
@@ -75,7 +51,6 @@ async function give(
       await as(grantor, sql`grant ${trusted(privilege)} on database ${name} to ${roleOf(grantee)}${option}`);
     }
     await maintenance.run(sql`alter database ${name} connection limit ${trusted(String(wanted.connectionLimit))}`);
-    beforeCommit();
   });
 
   async function as(grantor: string, statement: ReturnType<typeof sql>): Promise<void> {

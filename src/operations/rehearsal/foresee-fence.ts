@@ -1,9 +1,10 @@
 import * as z from 'zod';
 import { definePreflight, holds, lacks } from '../../engine/operation.ts';
-import { FenceState, RemainingWriter, fenceState, remainingWriters } from '../../postgres/catalog/fence.ts';
+import { RemainingWriter, remainingWriters } from '../../postgres/catalog/fence.ts';
 import { SessionsInDatabase, sessionsInDatabase } from '../../postgres/catalog/sessions-in-database.ts';
 import { id, lit } from '../../postgres/sql.ts';
 import type { CheckFinding } from '../checks/findings.ts';
+import { outageMs } from '../cutover/claim-fence.ts';
 import { openedDatabase } from '../cutover/opened.ts';
 
 /** A transaction that has been open for so long will probably be open when the fence comes, too. */
@@ -25,26 +26,23 @@ export const foreseeFence = definePreflight({
     sessions: z.int(),
     superusers: z.int(),
     transactions: z.int(),
-    /** What one statement took that asks the source for the state of its fence, milliseconds. */
-    statementMs: z.number(),
     /** Of the configuration: databases inside their outage at once. */
     atOnce: z.int(),
+    /** How long an outage of this run may last, milliseconds. */
+    outageMs: z.number(),
   }),
 
   async check(context) {
     const { source, sourceCluster, settings } = context;
     const { maintenance } = sourceCluster;
-    const atOnce = settings.budgets.cutovers;
+    const limits = { atOnce: settings.budgets.cutovers, outageMs: outageMs(context) };
     if (await openedDatabase(context)) {
-      return holds({ opened: true, sessions: 0, superusers: 0, transactions: 0, statementMs: 0, atOnce });
+      return holds({ opened: true, sessions: 0, superusers: 0, transactions: 0, ...limits });
     }
     const seen = await maintenance.one(SessionsInDatabase, sessionsInDatabase(source.name));
     const writers = await maintenance.many(RemainingWriter, remainingWriters(source.name));
-    const began = performance.now();
-    await maintenance.one(FenceState, fenceState(source.name));
-    const statementMs = Math.round(performance.now() - began);
     const { sessions, superusers, transactions } = seen;
-    const output = { opened: false, sessions, superusers, transactions: transactions.length, statementMs, atOnce };
+    const output = { opened: false, sessions, superusers, transactions: transactions.length, ...limits };
     const findings = judgeSessions(source.name, seen, writers);
     return findings.length > 0 ? lacks(findings, output) : holds(output);
   },

@@ -15,6 +15,7 @@ const settings = {
   replication: { role: 'pgconvoy_replication', snapshotCopyUpTo: 536_870_912 },
   fix: { default: 'auto', tables: [{ database: '*', table: 'public.log', choice: { by: 'full' } }] },
   comparison: { mode: 'auto' },
+  notReplicated: { unloggedTables: 'leave', largeObjects: 'copy' },
   accept: ['large-objects', { finding: 'schema-drift', database: 'shop', reason: 'not used | any more' }],
   source: { fromTarget: {} },
   target: { fromSource: {} },
@@ -27,8 +28,8 @@ const bothThere: Ledgers = {
   opened: new Map(),
 };
 
-const report = (view: RunView, ledgers: Ledgers, lines: readonly LogLine[] = []): Report =>
-  buildReport({ view, lines, ledgers, settings, written: { at: NOW, by: 'eve@desk', version: '0.2.0' } });
+const report = (view: RunView, ledgers: Ledgers, lines: readonly LogLine[] = [], rehearsal?: RunView): Report =>
+  buildReport({ view, rehearsal, lines, ledgers, settings, written: { at: NOW, by: 'eve@desk', version: '0.2.0' } });
 
 const done = (from: number, took: number, more: Partial<StepView> = {}): Partial<StepView> => ({
   state: 'completed',
@@ -45,6 +46,31 @@ const done = (from: number, took: number, more: Partial<StepView> = {}): Partial
     },
   ],
   ...more,
+});
+
+const before = run({
+  id: 'rehearse-1122-0400-abc',
+  workflow: 'rehearse',
+  state: 'completed',
+  finishedAt: NOW - 86_400_000,
+  options: { rehearsal: true, pgbouncer: true },
+  stages: [
+    stage(0, {
+      title: 'Every target is as it was before, and streams',
+      state: 'completed',
+      steps: [
+        ...lane('shop', {
+          'foresee-fence': done(0, 12, {
+            output: { opened: false, sessions: 9, superusers: 1, transactions: 2, atOnce: 4, outageMs: 300 },
+          }),
+          'hold-target': done(12, 60, { output: { lsn: '0/3A00000' } }),
+          'copy-sequences': done(72, 250),
+          'undo-hold-target': done(322, 80),
+        }),
+        ...lane('crm', { 'foresee-fence': done(0, 12), 'hold-target': { state: 'failed' } }),
+      ],
+    }),
+  ],
 });
 
 const fence = { fencedAt: '2026-11-23 04:29:00+00', lsn: '0/3A2B1C0' };
@@ -68,6 +94,14 @@ const small = report(
                   title: 'connection',
                   side: 'source',
                   detail: 'old.example:5432 as "postgres", PostgreSQL 15.14',
+                  ok: true,
+                  findings: [],
+                },
+                {
+                  id: 'client-tools',
+                  title: 'client tools',
+                  side: 'here',
+                  detail: 'pg_dump 18.1 in /usr/lib/postgresql/18/bin',
                   ok: true,
                   findings: [],
                 },
@@ -128,6 +162,8 @@ const small = report(
     ],
   }),
   bothThere,
+  [],
+  before,
 );
 
 const SCRIPT = `<script>alert('x')</script> & "co" | *b* \`t\``;
@@ -226,6 +262,31 @@ describe('as Markdown', () => {
     expect(renderReport(awkward, 'markdown')).toMatchSnapshot());
 });
 
+describe('a rehearsal', () => {
+  const rehearsal = report(before, bothThere);
+  test('with all it has measured', () => {
+    const text = renderReport(rehearsal, 'markdown');
+    expect(text.slice(text.indexOf('## Predicted'), text.indexOf('## Checks'))).toMatchSnapshot();
+  });
+
+  test('beside the cutover that came, if it came', () => {
+    expect(small.rehearsal).toEqual({
+      run: 'rehearse-1122-0400-abc',
+      finishedAt: NOW - 86_400_000,
+      databases: [{ database: 'shop', predictedMs: 370, outageMs: 420 }],
+    });
+    expect([small.prediction, rehearsal.rehearsal, awkward.rehearsal]).toEqual([null, null, null]);
+  });
+});
+
+test('waivers: why, where, and whether this run has met them', () => {
+  expect(awkward.waivers).toEqual([
+    { waived: 'large-objects', database: null, reason: null, met: 1 },
+    { waived: 'schema-drift', database: 'shop', reason: 'not used | any more', met: 0 },
+    { waived: 'notReplicated.unloggedTables: leave', database: null, reason: null, met: null },
+  ]);
+});
+
 describe('as HTML', () => {
   test('a small upgrade', () => expect(renderReport(small, 'html')).toMatchSnapshot());
 
@@ -242,6 +303,8 @@ describe('as HTML', () => {
       'body br dd dl dt h1 h2 h3 head html meta p style table tbody td th thead title tr'.split(' '),
     );
     expect(text).not.toMatch(/\ssrc=|\shref=|url\(|@import/);
+    expect(text).toMatch(/prefers-color-scheme: dark/);
+    expect(text).toMatch(/@media print/);
     for (const control of ['\u001b', '\u202e']) expect(text).not.toContain(control);
   });
 });
@@ -249,9 +312,11 @@ describe('as HTML', () => {
 describe('as JSON', () => {
   test('every key is explained in docs/report.md', () => {
     const page = readFileSync(join(import.meta.dirname, '../../../docs/report.md'), 'utf8');
-    const unexplained = [...keysOf(JSON.parse(renderReport(small, 'json'))), ...keysOf(awkward)].filter(
-      (key) => !page.includes(`\`${key}\``),
-    );
+    const unexplained = [
+      ...keysOf(JSON.parse(renderReport(small, 'json'))),
+      ...keysOf(awkward),
+      ...keysOf(report(before, bothThere)),
+    ].filter((key) => !page.includes(`\`${key}\``));
     expect(unexplained).toEqual([]);
   });
 
