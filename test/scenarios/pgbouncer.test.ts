@@ -72,9 +72,9 @@ test('pgbench through PgBouncer over the cutover of 5 databases: a pause, no err
 
   const paused = async () => (await bouncer.show('show databases')).filter((each) => each['paused'] !== 0);
   const goOn = async (more: number) => {
-    const before = benches.map((bench) => bench.committed());
+    const soFar = benches.map((bench) => bench.committed());
     await expect
-      .poll(() => benches.every((bench, index) => bench.committed() > before[index]! + more), { timeout: 30_000 })
+      .poll(() => benches.every((bench, index) => bench.committed() > soFar[index]! + more), { timeout: 30_000 })
       .toBe(true);
   };
 
@@ -87,7 +87,7 @@ test('pgbench through PgBouncer over the cutover of 5 databases: a pause, no err
   await blocker.query('begin; lock table pgbench_branches in access exclusive mode');
   rmSync(hold!);
   const failed = await giving;
-  expect([failed.code, failed.document.run?.state], failed.stdout).toEqual([1, 'failed-steps']);
+  expect([failed.code, failed.document.run?.state], `${failed.stdout}`).toEqual([1, 'failed-steps']);
   expect(await paused()).toEqual([]);
   expect(bouncer.text()).toBe(before);
   await blocker.query('rollback');
@@ -97,7 +97,7 @@ test('pgbench through PgBouncer over the cutover of 5 databases: a pause, no err
 
   const began = Date.now();
   const stopped = await program.json<Said>('stop', '--yes');
-  expect([stopped.code, stopped.document.run?.state], stopped.stdout).toEqual([0, 'completed']);
+  expect([stopped.code, stopped.document.run?.state], `${stopped.stdout}`).toEqual([0, 'completed']);
   const { id } = stopped.document.run!;
   await goOn(20);
   const results = await Promise.all(benches.map((bench) => bench.stop()));
