@@ -219,6 +219,13 @@ export const Config = z.strictObject({
     .strictObject({
       /** Whether nobody opens before all databases of the run are ready; else each opens as soon as it is. */
       together: z.boolean().default(false),
+      /**
+       * `closed`: nobody but superusers is connected to the source's database while the fence stands; `read-only`: `readers` stay, if
+       * it is proven that they cannot write.
+       */
+      fence: z.enum(['closed', 'read-only']).default('closed'),
+      /** Roles that stay connected behind a fence that is read-only, by names or patterns with * and ?; groups stand for their members. */
+      readers: z.array(z.string()).default([]),
       /** Whether rows travel back once a database is open on the target, so that `pgconvoy rollback` loses none. */
       reverse: z.boolean().default(true),
       /** Commands that are run, on the machine of the worker, at moments of the cutover. */
@@ -306,15 +313,7 @@ export type ConfigInput = z.input<typeof Config>;
 /** What operations may know: the configuration without addresses of the queue and without any secret. */
 export type Settings = Pick<
   Config,
-  | 'engine'
-  | 'replication'
-  | 'fix'
-  | 'budgets'
-  | 'deadlines'
-  | 'comparison'
-  | 'notReplicated'
-  | 'accept'
-  | 'databases'
+  'engine' | 'replication' | 'fix' | 'budgets' | 'deadlines' | 'comparison' | 'notReplicated' | 'accept' | 'databases'
 > & {
   readonly source: Pick<Config['source'], 'fromTarget'>;
   readonly target: Pick<Config['target'], 'fromSource'>;

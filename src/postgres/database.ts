@@ -95,6 +95,22 @@ export class Database {
     return parsed as Answers<Q>;
   }
 
+  /**
+   * Several statements in one message: one round trip and, where none is open, one transaction of their own. They run one after the
+   * other. Their values go in as literals. The rows of each, in the same order.
+   * @see https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-MULTI-STATEMENT
+   */
+  async atOnce(statements: readonly Sql[]): Promise<readonly (readonly unknown[])[]> {
+    const message = new Sql((major) => ({
+      text: statements.map((statement) => statement.inlineAt(major)).join(';\n'),
+      values: [],
+    }));
+    // What pg returns for more than one statement, its types do not know.
+    const result: unknown = await this.#query(message);
+    const results = (Array.isArray(result) ? result : [result]) as readonly pg.QueryResult[];
+    return results.map(({ rows }) => rows);
+  }
+
   /** Runs one statement and returns how many rows it changed. */
   async run(statement: Sql, options: StatementOptions = {}): Promise<number> {
     const result = await this.#query(statement, options);

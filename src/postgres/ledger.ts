@@ -1,3 +1,4 @@
+import * as z from 'zod';
 import type { BoundCluster, Cluster } from './cluster.ts';
 import {
   Found,
@@ -46,6 +47,17 @@ export class Ledger {
   async entries(kind?: string, database?: string): Promise<LedgerEntry[]> {
     const read = () => this.#cluster.maintenance.many(LedgerEntry, notes(kind, database));
     return (await this.#ifThere(read)) ?? [];
+  }
+
+  /** All notes on a database and, in the same round trip, the rows of a query. */
+  async entriesAnd(
+    database: string,
+    query: Sql,
+  ): Promise<{ readonly notes: LedgerEntry[]; readonly rows: readonly unknown[] }> {
+    const { maintenance } = this.#cluster;
+    const both = await this.#ifThere(() => maintenance.atOnce([notes(undefined, database), query]));
+    const [entries, rows] = both ?? [[], ...(await maintenance.atOnce([query]))];
+    return { notes: z.array(LedgerEntry).parse(entries), rows: rows ?? [] };
   }
 
   async find(key: LedgerKey): Promise<LedgerEntry | undefined> {

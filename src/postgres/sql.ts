@@ -20,6 +20,13 @@ export class Sql {
   at(major: number): Rendered {
     return this.#render(major);
   }
+  /** The same with its values as literals: only so several statements fit into one message. */
+  inlineAt(major: number): string {
+    const { text, values } = this.#render(major);
+    // A name may hold what looks like a parameter.
+    if (values.length === 0) return text;
+    return text.replaceAll(/\$(\d+)/g, (_, n: string) => literalOf(values[Number(n) - 1]).text);
+  }
   get text(): string {
     return this.#render(ANY_NEWER).text;
   }
@@ -103,6 +110,14 @@ export function id(...parts: readonly string[]): Fragment {
 export function lit(value: string): Fragment {
   const quoted = value.replaceAll("'", "''");
   return constant(quoted.includes('\\') ? ` E'${quoted.replaceAll('\\', '\\\\')}'` : `'${quoted}'`);
+}
+
+/** A value as the server would read it as a parameter: text whose type the statement says, or a list of such. */
+function literalOf(value: unknown): Fragment {
+  if (value === null || value === undefined) return fragment`null`;
+  if (!Array.isArray(value)) return lit(String(value));
+  const items = value.map((item) => `"${String(item).replaceAll(/["\\]/g, String.raw`\$&`)}"`);
+  return lit(`{${items.join(',')}}`);
 }
 
 /** Fragments side by side; WARNING: the separator is put in as it is. */

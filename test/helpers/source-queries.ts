@@ -30,6 +30,7 @@ import * as surrogateKeys from '../../src/postgres/catalog/surrogate-keys.ts';
 import * as tables from '../../src/postgres/catalog/tables.ts';
 import * as transactions from '../../src/postgres/catalog/transactions.ts';
 import * as unreplicated from '../../src/postgres/catalog/unreplicated.ts';
+import * as waysToWrite from '../../src/postgres/catalog/ways-to-write.ts';
 import type { Sql } from '../../src/postgres/sql.ts';
 
 export interface SourceQuery {
@@ -125,9 +126,11 @@ export const sourceQueries = (database: string): SourceQuery[] => [
     extensions.FilledTable,
   ),
   ask('fence.fenceState', fence.fenceState(database), fence.FenceState),
-  ask('fence.sessionStarts', fence.sessionStarts(database), fence.SessionStarts),
-  ask('fence.endSessions', fence.endSessions('nobody is in here'), fence.EndedSession),
+  ask('fence.sessionStarts', fence.sessionStarts(database), fence.SessionStart),
+  ask('fence.endSessions', fence.endSessions(['nobody'], 'pgconvoy_replication'), fence.EndedSession),
   ask('fence.remainingWriters', fence.remainingWriters(database), fence.RemainingWriter),
+  ask('ways-to-write.waysToWrite', waysToWrite.waysToWrite([database]), waysToWrite.WayToWrite),
+  ask('ways-to-write.largeObjectMakers', waysToWrite.largeObjectMakers(), waysToWrite.LargeObjectMaker),
   ask('fence.walMarker', fence.walMarker(), z.object({ lsn: z.string() })),
   ask('fingerprint.fingerprintRows', fingerprint.fingerprintRows(), fingerprint.FingerprintRow),
   ask('fingerprint.probeRow', fingerprint.probeRow(), fingerprint.Probe),

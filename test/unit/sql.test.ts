@@ -15,6 +15,13 @@ describe('the sql tag', () => {
     expect(outer.values).toEqual([0, 1, 2, 3]);
   });
 
+  test('several statements in one message have their values as literals', () => {
+    expect(sql`select ${"it's"}::text, ${['a "b"', 'c\\d']}::text[], ${null}::int`.inlineAt(18)).toBe(
+      `select 'it''s'::text,  E'{"a \\\\"b\\\\"","c\\\\\\\\d"}'::text[], null::int`,
+    );
+    expect(sql`drop table ${id('a$1')}`.inlineAt(18)).toBe('drop table "a$1"');
+  });
+
   test('literals survive quotes and backslashes', () => {
     expect(sql`alter role r password ${lit("a'b\\c")}`.text).toBe("alter role r password  E'a''b\\\\c'");
   });

@@ -28,6 +28,10 @@ export const fenceSource = defineOperation({
     ended: z.int(),
     /** Superusers among them: the fence does not keep them out. */
     superusers: z.array(z.string()),
+    /** Roles that stay connected: it is proven that they cannot write. */
+    readers: z.array(z.string()),
+    /** Background workers of extensions, which may write. */
+    workers: z.array(z.string()),
   }),
 
   async check(context) {

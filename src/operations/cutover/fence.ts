@@ -4,24 +4,29 @@ import { FenceState, fenceState, walMarker } from '../../postgres/catalog/fence.
 import {
   DatabasePrivilege,
   databasePrivileges,
+  presentPrivileges,
   privilegesWithout,
 } from '../../postgres/catalog/database-definitions.ts';
 import { LedgerEntry, lockedNote } from '../../postgres/catalog/ledger-notes.ts';
 import { DatabaseError } from '../../postgres/errors.ts';
-import { fragment, id, lit, sql } from '../../postgres/sql.ts';
+import { fragment, id, lit, sql, trusted } from '../../postgres/sql.ts';
 import type { Sql } from '../../postgres/sql.ts';
 import { hasLeftSource } from './opened.ts';
+import { giveBackLargeObjects, writingReader } from './readers.ts';
 
 /** What was before the fence, and when it went up by the source's clock. */
 export const BeforeFence = z.object({
-  acl: z.string().nullable(),
+  owner: z.string(),
+  /** With what the owner has by default. */
+  acl: z.string(),
   connectionLimit: z.number(),
   readOnly: z.string().nullable(),
   fencedAt: z.string(),
 });
 export type BeforeFence = z.output<typeof BeforeFence>;
 
-export const beforeFence = ({ acl, connectionLimit, readOnly, now }: FenceState): BeforeFence => ({
+export const beforeFence = ({ owner, acl, connectionLimit, readOnly, now }: FenceState): BeforeFence => ({
+  owner,
   acl,
   connectionLimit,
   readOnly,
@@ -47,6 +52,10 @@ export const FenceProof = z.object({
   ended: z.number(),
   /** Superusers among them, whom no privilege keeps out. */
   superusers: z.array(z.string()),
+  /** Roles that may stay connected and come back: it is proven that they cannot write. */
+  readers: z.array(z.string()),
+  /** Background workers of extensions, which may write. */
+  workers: z.array(z.string()),
 });
 export type FenceProof = z.output<typeof FenceProof>;
 
@@ -62,26 +71,36 @@ export type FenceContext = Pick<
   'source' | 'sourceCluster' | 'sourceLedger' | 'settings' | 'signal' | 'log' | 'progress' | 'run'
 >;
 
+/** The proof, and the state of the database's entry in the catalog that it was made behind. */
+export const ProofNote = FenceProof.extend({ version: z.string() });
+
 /** What the ledger says of the fence and whether the catalog agrees; `missing` is empty where it stands. */
 export async function lookAtFence(
   context: FenceContext,
 ): Promise<{ readonly missing: readonly string[]; readonly fence: StandingFence | undefined }> {
-  const { source, sourceCluster, sourceLedger, settings, run } = context;
-  const [notes, state] = await Promise.all([
-    sourceLedger.entries(undefined, source.name),
-    sourceCluster.maintenance.one(FenceState, fenceState(source.name)),
-  ]);
+  const { source, sourceLedger, settings, run } = context;
+  const { notes, rows } = await sourceLedger.entriesAnd(source.name, fenceState(source.name));
+  const state = FenceState.parse(rows[0]);
   const note = notes.find(({ kind }) => kind === fenceKey(source.name).kind);
-  const proof = notes.find(({ kind }) => kind === proofKey(source.name).kind);
+  const entry = notes.find(({ kind }) => kind === proofKey(source.name).kind);
+  const proof = entry && ProofNote.parse(entry.before);
+  const stay = new Set<string | null>([settings.replication.role, ...(proof?.readers ?? [])]);
   const missing: string[] = [];
   if (!note) missing.push('the note of what was before');
   else if (!isOf(run, FenceNote.partial().parse(note.before))) missing.push(ANOTHERS);
-  if (others(state, settings.replication.role).length > 0) missing.push('CONNECT revoked');
+  if (!state.connectors.every((role) => stay.has(role))) missing.push('CONNECT revoked');
   if (state.readOnly !== 'on') missing.push('default_transaction_read_only');
-  if (state.sessions > 0) missing.push('sessions ended');
+  if (!state.sessions.every((role) => stay.has(role))) missing.push('sessions ended');
+  const writing = state.writing.find(({ user }) => !stay.has(user));
+  if (writing) missing.push(`no write of ${writing.name}`);
   if (!proof) missing.push('proof that nobody writes');
+  // Whoever has opened it meanwhile, if only for a moment, may have let somebody write.
+  else if (proof.version !== state.version)
+    missing.push('the database as it was fenced: somebody has altered it since');
+  else if (await writingReader(context, proof.readers)) missing.push('readers that cannot write');
   if (missing.length > 0 || !note || !proof) return { missing, fence: undefined };
-  return { missing, fence: { ...FenceProof.parse(proof.before), fencedAt: BeforeFence.parse(note.before).fencedAt } };
+  const { fencedAt } = BeforeFence.parse(note.before);
+  return { missing, fence: { ...FenceProof.parse(proof), fencedAt } };
 }
 
 /** All that a fence misses which another attempt has raised: it is taken over by `claimFence`. */
@@ -91,10 +110,6 @@ const isOf = (
   run: FenceContext['run'],
   note: { readonly run?: string | undefined; readonly attempt?: number | undefined },
 ): boolean => note.run === run.id && note.attempt === (run.attempt ?? 0);
-
-/** Who may connect although the fence stands. */
-export const others = ({ connectors }: FenceState, role: string) =>
-  connectors.filter((connector) => connector !== role);
 
 /**
  * Takes the fence down: privileges and settings as before. A database that is open on the target keeps it, unless the run was
@@ -108,6 +123,7 @@ export async function lowerFence(context: FenceContext, noting?: () => Promise<v
   const { maintenance } = sourceCluster;
   if (!(await sourceLedger.find(fenceKey(source.name)))) {
     await sourceLedger.forget(proofKey(source.name));
+    await giveBackLargeObjects(context);
     return false;
   }
   const lowered = await untilUndisturbed(() =>
@@ -122,6 +138,7 @@ export async function lowerFence(context: FenceContext, noting?: () => Promise<v
       return true;
     }),
   );
+  if (lowered) await giveBackLargeObjects(context);
   if (lowered) log.info('the fence is down');
   else log.warn('the fence stays, because applications use the database on the target');
   return lowered;
@@ -134,18 +151,19 @@ const mustStay = async (context: FenceContext): Promise<boolean> =>
 async function reopen({ source, sourceCluster }: FenceContext, note: BeforeFence, state: FenceState): Promise<void> {
   const { maintenance } = sourceCluster;
   const name = id(source.name);
-  const connect = async (acl: string | null) =>
-    (await maintenance.many(DatabasePrivilege, databasePrivileges(source.name, acl))).filter(
-      ({ privilege }) => privilege === 'CONNECT',
-    );
-  const [wanted, present] = [await connect(note.acl), await connect(state.acl)];
+  if (note.owner !== state.owner && (await roleExists(maintenance, note.owner)))
+    await maintenance.run(sql`alter database ${name} owner to ${id(note.owner)}`);
+  const [wanted, present] = [
+    await maintenance.many(DatabasePrivilege, databasePrivileges(source.name, note.acl)),
+    await maintenance.many(DatabasePrivilege, presentPrivileges(source.name)),
+  ];
   const roleOf = (grantee: string | null) => (grantee === null ? fragment`public` : id(grantee));
-  for (const { grantee, grantor } of privilegesWithout(present, wanted)) {
-    await as(grantor, sql`revoke connect on database ${name} from ${roleOf(grantee)} cascade`);
+  for (const { grantee, grantor, privilege } of privilegesWithout(present, wanted)) {
+    await as(grantor, sql`revoke ${trusted(privilege)} on database ${name} from ${roleOf(grantee)} cascade`);
   }
-  for (const { grantee, grantor, grantable } of ownersFirst(privilegesWithout(wanted, present))) {
+  for (const { grantee, grantor, grantable, privilege } of ownersFirst(privilegesWithout(wanted, present))) {
     const option = grantable ? fragment` with grant option` : fragment``;
-    await as(grantor, sql`grant connect on database ${name} to ${roleOf(grantee)}${option}`);
+    await as(grantor, sql`grant ${trusted(privilege)} on database ${name} to ${roleOf(grantee)}${option}`);
   }
   if (note.readOnly === null) await maintenance.run(sql`alter database ${name} reset default_transaction_read_only`);
   else await maintenance.run(sql`alter database ${name} set default_transaction_read_only = ${lit(note.readOnly)}`);
@@ -156,6 +174,9 @@ async function reopen({ source, sourceCluster }: FenceContext, note: BeforeFence
     await maintenance.run(sql`reset role`);
   }
 }
+
+const roleExists = async (maintenance: FenceContext['source'], role: string): Promise<boolean> =>
+  (await maintenance.maybe(z.object({}), sql`select from pg_roles where rolname = ${role}`)) !== undefined;
 
 /** A privilege can be handed on only by who has it with the grant option: grantors come before those they gave it to. */
 function ownersFirst(privileges: readonly DatabasePrivilege[]): DatabasePrivilege[] {

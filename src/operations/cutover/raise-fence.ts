@@ -5,49 +5,52 @@ import {
   EndedSession,
   FenceState,
   RemainingWriter,
-  SessionStarts,
+  SessionStart,
   endSessions,
   fenceState,
   remainingWriters,
   sessionStarts,
 } from '../../postgres/catalog/fence.ts';
+import { forgetNote, replaceNote } from '../../postgres/catalog/ledger-notes.ts';
 import { fragment, id, join, lit, sql } from '../../postgres/sql.ts';
 import { pauseTraffic } from '../traffic/traffic.ts';
 import type { TrafficContext } from '../traffic/traffic.ts';
 import { claimFence } from './claim-fence.ts';
-import { beforeFence, markWal, others, proofKey, untilUndisturbed } from './fence.ts';
+import { ProofNote, beforeFence, markWal, proofKey, untilUndisturbed } from './fence.ts';
 import type { FenceContext, FenceProof } from './fence.ts';
 import { giveBack } from './give-back.ts';
+import { configuredReaders, refuseWritingReaders, withdrawLargeObjects } from './readers.ts';
 
 /** Time between two looks whether the ended sessions are gone, milliseconds. */
 const LOOK_FIRST_MS = 4;
 const LOOK_MOST_MS = 100;
 
 /**
- * Raises the fence: nobody but superusers and our replication role may connect, new transactions are read-only, all sessions are
- * ended, and it is proven that nobody writes. The position of the WAL is taken after that, so that it is behind every
- * acknowledged write.
+ * Raises the fence: nobody but superusers, our replication role and readers that cannot write may connect, new transactions are read-only,
+ * all other sessions are ended, and it is proven that nobody writes. The position of the WAL is taken after that, so that it is
+ * behind every acknowledged write.
  * @param look what must hold behind it; where that throws, the fence is taken down again
- * @throws DeadlineExceeded, with the fence taken down again, naming who stayed.
+ * @throws PgconvoyError before anything is touched, where it would not hold; DeadlineExceeded, with the fence taken down again, naming
+ * who stayed.
  */
 export async function raiseFence(
   context: FenceContext & TrafficContext,
   look: () => Promise<void>,
 ): Promise<FenceProof> {
-  const { source, sourceCluster, sourceLedger, settings, log } = context;
-  const { maintenance } = sourceCluster;
+  const { source, sourceCluster, settings, log } = context;
   const deadline = Date.now() + settings.deadlines.fence;
   // What a fence could not end is looked for while the application still runs.
-  await refuseWriters(context);
+  const { state, readers } = await lookBefore(context);
   // Its sessions would be ended too, with a statement of a client in each: paused it has none.
   await pauseTraffic(context);
-  const state = await maintenance.one(FenceState, fenceState(source.name));
-  await sourceLedger.forget(proofKey(source.name));
   await claimFence(context, beforeFence(state));
-  await untilUndisturbed(() => shut(context, state));
-  let ended: readonly EndedSession[];
+  let seen: Seen;
+  let version: string;
   try {
-    ended = await proveNobodyWrites(context, deadline);
+    version = await untilUndisturbed(() => shut(context, state));
+    if (readers.length > 0) await withdrawLargeObjects(context);
+    seen = await proveNobodyWrites(context, readers, deadline);
+    await refuseWritingReaders(context, readers);
     await look();
   } catch (error) {
     if (context.signal.aborted) throw error;
@@ -55,26 +58,55 @@ export async function raiseFence(
     await giveBack(context);
     throw error;
   }
+  const { ended, workers } = seen;
   const proof: FenceProof = {
     lsn: await markWal(context),
     ended: ended.length,
     superusers: [...new Set(ended.filter(({ superuser }) => superuser).map(whoIs))],
+    readers: [...readers],
+    workers: [...workers],
   };
-  await sourceLedger.replace(proofKey(source.name), proof);
+  await sourceCluster.maintenance.run(
+    replaceNote(proofKey(source.name), { ...proof, version } satisfies z.input<typeof ProofNote>),
+  );
   if (proof.superusers.length > 0) {
     log.warn({ superusers: proof.superusers }, 'sessions of superusers were ended; the fence does not keep them out');
   }
-  log.info({ lsn: proof.lsn, ended: proof.ended }, 'fenced');
+  if (proof.workers.length > 0) {
+    log.warn({ workers: proof.workers }, 'background workers of extensions go on; the fence does not keep them out');
+  }
+  log.info({ lsn: proof.lsn, ended: proof.ended, readers: proof.readers }, 'fenced');
   return proof;
 }
 
-async function refuseWriters({ source, sourceCluster }: FenceContext): Promise<void> {
-  const writers = await sourceCluster.maintenance.many(RemainingWriter, remainingWriters(source.name));
+interface Before {
+  readonly state: FenceState;
+  /** Roles that log in and stay. */
+  readonly readers: readonly string[];
+}
+
+/** @throws PgconvoyError where the fence would not hold */
+async function lookBefore(context: FenceContext): Promise<Before> {
+  const { source, sourceCluster, settings } = context;
+  const { role } = settings.replication;
+  const stay = [role, ...(await configuredReaders(context))];
+  const [states, writers] = await sourceCluster.maintenance.atOnce([
+    fenceState(source.name, stay),
+    remainingWriters(source.name),
+  ]);
+  refuseWriters(source.name, z.array(RemainingWriter).parse(writers));
+  const state = FenceState.parse(states?.[0]);
+  const readers = state.staying.filter((each) => each !== role);
+  await refuseWritingReaders(context, readers);
+  return { state, readers };
+}
+
+function refuseWriters(database: string, writers: readonly RemainingWriter[]): void {
   const prepared = writers.filter(({ kind }) => kind === 'prepared');
   const subscription = writers.find(({ kind }) => kind === 'subscription');
   if (prepared[0]) {
     throw new PgconvoyError(
-      `source, database "${source.name}": prepared transactions would outlive the fence: ${prepared.map(({ name }) => `"${name}"`).join(', ')}`,
+      `source, database "${database}": prepared transactions would outlive the fence: ${prepared.map(({ name }) => `"${name}"`).join(', ')}`,
       {
         hint: `On the source, in that database: COMMIT PREPARED ${lit(prepared[0].name).text}; or ROLLBACK PREPARED. Then retry the step.`,
         disposition: 'wait',
@@ -83,7 +115,7 @@ async function refuseWriters({ source, sourceCluster }: FenceContext): Promise<v
   }
   if (subscription) {
     throw new PgconvoyError(
-      `source, database "${source.name}": it receives rows by the subscription "${subscription.name}", which a fence does not stop`,
+      `source, database "${database}": it receives rows by the subscription "${subscription.name}", which a fence does not stop`,
       {
         hint: `On the source, in that database: ALTER SUBSCRIPTION ${id(subscription.name).text} DISABLE; then retry the step.`,
       },
@@ -91,49 +123,72 @@ async function refuseWriters({ source, sourceCluster }: FenceContext): Promise<v
   }
 }
 
-/** @see https://www.postgresql.org/docs/current/sql-revoke.html */
-async function shut({ source, sourceCluster, settings }: FenceContext, state: FenceState): Promise<void> {
-  const { maintenance } = sourceCluster;
-  const { role } = settings.replication;
+/** How often the owner may let somebody in at the very moment. */
+const SHUTS = 5;
+
+/**
+ * In one round trip, one transaction. The owner could open the database again from another one, so until then it is ours.
+ * @returns the version of the database's entry in the catalog, which every later change of it makes another
+ * @see https://www.postgresql.org/docs/current/sql-revoke.html
+ */
+async function shut({ source, sourceCluster, settings }: FenceContext, before: FenceState): Promise<string> {
   const name = id(source.name);
-  const connectors = others(state, role);
-  await maintenance.transaction(async () => {
-    if (connectors.length > 0) {
-      const grantees = join(connectors.map((each) => (each === null ? fragment`public` : id(each))));
-      await maintenance.run(sql`revoke connect on database ${name} from ${grantees} cascade`);
+  const stay = before.staying;
+  const keep = join(stay.map((each) => id(each)));
+  for (let state = before, attempt = 1; ; attempt++) {
+    const grantees = join(state.grantees.map((each) => (each === null ? fragment`public` : id(each))));
+    const results = await sourceCluster.maintenance.atOnce([
+      forgetNote(proofKey(source.name)),
+      ...(state.grantees.length > 0 ? [sql`revoke connect on database ${name} from ${grantees} cascade`] : []),
+      ...(state.superusers.includes(state.owner) ? [] : [sql`alter database ${name} owner to ${id(state.self)}`]),
+      // The target goes on reading what was written before.
+      ...(stay.length > 0 ? [sql`grant connect on database ${name} to ${keep}`] : []),
+      sql`alter database ${name} set default_transaction_read_only = on`,
+      fenceState(source.name, [settings.replication.role]),
+    ]);
+    state = FenceState.parse(results.at(-1)?.[0]);
+    const letIn = state.connectors.filter((role) => role === null || !stay.includes(role));
+    if (letIn.length === 0) return state.version;
+    if (attempt === SHUTS) {
+      throw new PgconvoyError(
+        `source, database "${source.name}": somebody lets others in again and again: ${letIn.map((role) => role ?? 'PUBLIC').join(', ')}`,
+        { hint: 'Stop what grants CONNECT on the database, then retry the step.', disposition: 'retry' },
+      );
     }
-    // The target goes on reading what was written before.
-    if (await roleExists(maintenance, role))
-      await maintenance.run(sql`grant connect on database ${name} to ${id(role)}`);
-    await maintenance.run(sql`alter database ${name} set default_transaction_read_only = on`);
-  });
+  }
 }
 
-async function roleExists(maintenance: FenceContext['source'], role: string): Promise<boolean> {
-  return (await maintenance.maybe(z.object({}), sql`select from pg_roles where rolname = ${role}`)) !== undefined;
+interface Seen {
+  readonly ended: readonly EndedSession[];
+  readonly workers: readonly string[];
 }
 
-/** Ends sessions until nobody is left: no session that was let in before, none that is just being let in, no transaction. */
-async function proveNobodyWrites(context: FenceContext, deadline: number): Promise<readonly EndedSession[]> {
-  const { source, sourceCluster, signal, progress, settings } = context;
-  const { maintenance } = sourceCluster;
+/**
+ * Ends sessions until nobody is left: no session that was let in before, none that was just being let in, no transaction. Who begins
+ * later meets the privileges as they are now.
+ */
+async function proveNobodyWrites(context: FenceContext, readers: readonly string[], deadline: number): Promise<Seen> {
+  const { signal, progress, settings } = context;
   const ended = new Map<number, EndedSession>();
+  let letIn: ReadonlySet<number> | undefined;
   let pause = LOOK_FIRST_MS;
   for (;;) {
     signal.throwIfAborted();
-    // In this order: who is just starting is listed by the time the lock is gone.
-    const starting = await maintenance.one(SessionStarts, sessionStarts(source.name));
-    const sessions = await maintenance.many(EndedSession, endSessions(source.name));
+    const { starting, sessions, writers } = await lookAround(context, readers);
     for (const session of sessions) ended.set(session.pid, session);
-    if (starting.count === 0 && sessions.length === 0) {
-      const writers = await maintenance.many(RemainingWriter, remainingWriters(source.name));
-      if (writers.length === 0) return [...ended.values()];
-      if (Date.now() > deadline)
-        throw stayed(
-          context,
-          writers.map(({ kind, name }) => `${kind} ${name}`),
-        );
-    } else if (Date.now() > deadline) throw stayed(context, sessions.map(describeSession));
+    letIn = new Set(starting.filter((pid) => letIn?.has(pid) ?? true));
+    const workers = writers.filter(({ kind }) => kind === 'worker').map(({ name }) => name);
+    const writing = writers.filter(({ kind }) => kind !== 'worker');
+    if (letIn.size === 0 && sessions.length === 0 && writing.length === 0) {
+      return { ended: [...ended.values()], workers: [...new Set(workers)] };
+    }
+    if (Date.now() > deadline) {
+      throw stayed(context, [
+        ...sessions.map(describeSession),
+        ...[...letIn].map((pid) => `pid ${pid}, which is just logging in`),
+        ...writing.map(({ kind, name }) => `${kind} ${name}`),
+      ]);
+    }
     progress({
       done: settings.deadlines.fence - (deadline - Date.now()),
       total: settings.deadlines.fence,
@@ -145,15 +200,31 @@ async function proveNobodyWrites(context: FenceContext, deadline: number): Promi
   }
 }
 
+/** In this order: who is just starting is listed by the time its lock is gone. */
+async function lookAround({ source, settings }: FenceContext, readers: readonly string[]) {
+  const [starting, sessions, writers] = await source.atOnce([
+    sessionStarts(source.name),
+    endSessions(readers, settings.replication.role),
+    remainingWriters(source.name),
+  ]);
+  return {
+    starting: z
+      .array(SessionStart)
+      .parse(starting)
+      .map(({ pid }) => pid),
+    sessions: z.array(EndedSession).parse(sessions),
+    writers: z.array(RemainingWriter).parse(writers),
+  };
+}
+
 const whoIs = ({ user, application, client }: EndedSession) =>
   `"${user}" (${application === '' ? 'no application name' : application}, ${client})`;
 const describeSession = (session: EndedSession) =>
   `pid ${session.pid} of ${session.superuser ? 'superuser ' : ''}${whoIs(session)}`;
 
 function stayed({ source, settings }: FenceContext, who: readonly string[]): DeadlineExceeded {
-  const named = who.length === 0 ? 'sessions that come again and again' : who.slice(0, 5).join('; ');
   return new DeadlineExceeded(
-    `source, database "${source.name}": within ${settings.deadlines.fence} ms it could not be freed of ${named}. The fence is down again, the database takes writes`,
+    `source, database "${source.name}": within ${settings.deadlines.fence} ms it could not be freed of ${who.slice(0, 5).join('; ')}. The fence is down again, the database takes writes`,
     { hint: 'Stop these programs (superusers can always connect again), then retry the step.' },
   );
 }

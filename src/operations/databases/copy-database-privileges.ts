@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { defineOperation, holds, lacks } from '../../engine/operation.ts';
+import { fenceKey } from '../cutover/fence.ts';
 import { openedDatabase } from '../cutover/opened.ts';
 import { closeTarget, targetDefinition } from './closed-database.ts';
 import { privilegeDifference, restorePrivileges } from './database-privileges.ts';
@@ -22,6 +23,9 @@ export const copyDatabasePrivileges = defineOperation({
     if (!found) return lacks([{ what: 'database' }]);
     if (await openedDatabase(context)) return holds({ connectionLimit: found.connectionLimit });
     const wanted = await sourceDefinition(context);
+    // Applications have left it before, so its fence keeps it closed: when that is lowered they are given back (`letIn`).
+    if (await context.targetLedger.find(fenceKey(context.target.name)))
+      return holds({ connectionLimit: wanted.connectionLimit });
     const { missing, surplus } = await privilegeDifference(context, wanted, context.sourceCluster);
     const different = [
       ...missing.map((each) => ({ what: 'missing', ...each })),

@@ -13,10 +13,10 @@ export async function sourceDefinition({
   const definition = await sourceCluster.maintenance.one(DatabaseDefinition, databaseDefinition(source.name));
   const entry = await sourceLedger.find(fenceKey(source.name));
   if (!entry) return definition;
-  const { acl, connectionLimit, readOnly } = BeforeFence.parse(entry.before);
+  const { owner, acl, connectionLimit, readOnly } = BeforeFence.parse(entry.before);
   const settings = definition.settings.filter(
     ({ role, setting }) => role !== null || !setting.startsWith(`${READ_ONLY}=`),
   );
   if (readOnly !== null) settings.push({ role: null, setting: `${READ_ONLY}=${readOnly}` });
-  return { ...definition, acl, connectionLimit, settings };
+  return { ...definition, owner, acl, connectionLimit, settings };
 }

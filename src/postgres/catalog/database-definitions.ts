@@ -61,11 +61,18 @@ export const DatabasePrivilege = z.object({
 export type DatabasePrivilege = z.output<typeof DatabasePrivilege>;
 
 /** What everybody may do with a database by an ACL given as text, or by its owner's default where that is null. */
-export const databasePrivileges = (name: string, acl: string | null): Sql => sql`
+export const databasePrivileges = (name: string, acl: string | null): Sql =>
+  privileges(name, sql`coalesce(${acl}::text::aclitem[], acldefault('d', d.datdba))`);
+
+/** The same of what it has now. */
+export const presentPrivileges = (name: string): Sql =>
+  privileges(name, sql`coalesce(d.datacl, acldefault('d', d.datdba))`);
+
+const privileges = (name: string, acl: Sql): Sql => sql`
   select g.rolname as grantee, pg_get_userbyid(a.grantor) as grantor, a.privilege_type as privilege,
          a.is_grantable as grantable
     from pg_database d
-    cross join aclexplode(coalesce(${acl}::text::aclitem[], acldefault('d', d.datdba))) a
+    cross join aclexplode(${acl}) a
     left join pg_roles g on g.oid = a.grantee
    where d.datname = ${name} and (a.grantee = 0 or g.rolname is not null)
    order by 1 nulls first, 3`;

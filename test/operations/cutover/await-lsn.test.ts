@@ -40,7 +40,7 @@ describe.each([
     const started = Date.now();
     await runOperation(fenceSource, pair.context(database));
     await runOperation(awaitLsn, pair.context(database));
-    expect(Date.now() - started).toBeLessThan(1_500);
+    expect(Date.now() - started).toBeLessThan(5_000);
     await fenceSource.undo!(pair.context(database));
   });
 

@@ -7,7 +7,6 @@ import { proveContract, proveKilledAndRunAgain } from '../../helpers/contract.ts
 import { TestPair } from '../../helpers/pair.ts';
 import { startCluster } from '../../helpers/servers.ts';
 import { schemaOnBothSides, walkTo } from '../../helpers/streaming.ts';
-import { eventually } from '../../helpers/wait.ts';
 
 interface FenceOutput {
   readonly fencedAt: string;
@@ -99,67 +98,6 @@ describe.each([10, 17] as const)('on PostgreSQL %i', (major) => {
          from pg_database where datname = ${pg.escapeLiteral(database)}`,
     );
     expect(row).toEqual({ same: true });
-  });
-
-  test('nobody gets a write around it, by whatever way: what was acknowledged is before the LSN', async () => {
-    const database = await applicationDatabase('writers');
-    let fenced = false;
-    const late: string[] = [];
-    const acknowledged: number[] = [];
-    let next = 0;
-    const writer = async (role: string, how: (client: pg.Client, id: number) => Promise<unknown>) => {
-      let client: pg.Client | undefined;
-      const until = Date.now() + 15_000;
-      let denials = 0;
-      while (denials < 10 && Date.now() < until) {
-        try {
-          client ??= await connect(pair, database, role);
-          const id = ++next;
-          await how(client, id);
-          acknowledged.push(id);
-          if (fenced) late.push(role);
-        } catch {
-          await client?.end().catch(() => {});
-          client = undefined;
-          if (fenced) denials += 1;
-          await new Promise((resolve) => setTimeout(resolve, 2));
-        }
-      }
-      await client?.end().catch(() => {});
-    };
-    const insert = (id: number) => `insert into t values (${id}, current_user)`;
-    const writers = [
-      writer(roles.app, (client, id) => client.query(insert(id))),
-      writer(roles.app, (client, id) => client.query(`begin read write; ${insert(id)}; commit`)),
-      writer(roles.other, (client, id) => client.query(`set default_transaction_read_only = off; ${insert(id)}`)),
-      writer(roles.owner, (client, id) =>
-        client.query(`set session characteristics as transaction read write; ${insert(id)}`),
-      ),
-      // A transaction that is open for long when the fence comes.
-      writer(roles.other, async (client, id) => {
-        await client.query(`begin; ${insert(id)}`);
-        await new Promise((resolve) => setTimeout(resolve, 200));
-        await client.query('commit');
-      }),
-    ];
-    await eventually(() => expect(acknowledged.length).toBeGreaterThan(20));
-    const { output } = await runOperation(fenceSource, pair.context(database));
-    fenced = true;
-    const rows = await pair.query('source', database, 'select id from t order by id');
-    await Promise.all(writers);
-    expect(late).toEqual([]);
-    expect((output as FenceOutput).ended).toBeGreaterThan(0);
-    // Not one more row than at the moment of the fence, and not one acknowledged row less.
-    expect(await pair.query('source', database, 'select id from t order by id')).toEqual(rows);
-    const present = new Set(rows.map((row) => row['id']));
-    expect(acknowledged.filter((id) => !present.has(id))).toEqual([]);
-    const [wal] = await pair.query(
-      'source',
-      database,
-      `select pg_current_wal_flush_lsn() >= '${(output as FenceOutput).lsn}'::pg_lsn as flushed`,
-    );
-    expect(wal).toEqual({ flushed: true });
-    await fenceSource.undo!(pair.context(database));
   });
 
   test('killed in the middle, it converges', async () => {
