@@ -37,7 +37,12 @@ function stageLine(stage: Stage): string {
   return `${stage.index + 1}. ${who}: ${stage.steps.map(stepText).join(' → ')} (*${stage.title}*)`;
 }
 
-const everyOption = (workflow: Workflow) => Object.fromEntries([...optionsOf(workflow)].map((name) => [name, true]));
+/** Whatever may be configured; in which direction a workflow goes is its own. */
+const everyOption = (workflow: Workflow) => ({
+  ...Object.fromEntries([...optionsOf(workflow)].map((name) => [name, true])),
+  back: false,
+  ...workflow.options,
+});
 
 const stepText = ({ key, policy }: PlannedStep): string =>
   policy.when === undefined ? `\`${key}\`` : `\`${key}\` (${[policy.when].flat().join(', ')})`;

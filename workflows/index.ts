@@ -1,8 +1,10 @@
 import type { Workflow } from '../src/engine/workflow.ts';
 import { check } from './check.ts';
+import { finish } from './finish.ts';
 import { compare } from './compare.ts';
 import { fix } from './fix.ts';
 import { rehearse } from './rehearse.ts';
+import { rollback } from './rollback.ts';
 import { setup } from './setup.ts';
 import { start } from './start.ts';
 import { stop } from './stop.ts';
@@ -18,6 +20,8 @@ export const workflows: Readonly<Record<string, Workflow>> = {
   start,
   rehearse,
   stop,
+  rollback,
+  finish,
   uninstall,
   discard,
   upgrade,

@@ -17,6 +17,9 @@ const hooks = (at: HookEvent, { when = [], unless = [] }: Directions = {}): read
   ];
 };
 
+/** Rows of the other direction, where rows shall travel back once the target is open. */
+const wayBack = { when: 'reverse', reversed: true } as const;
+
 /**
  * The cutover. Every database that has caught up is fenced, waits for its last row, and is opened on the target at once: outages
  * are short and one after the other, as many at a time as the budget says.
@@ -25,7 +28,13 @@ export const stop = defineWorkflow({
   name: 'stop',
   title: 'Switch over to the target',
   rows: [
+    cluster(op.createReplicationRole, {}, wayBack),
     eachDatabase(op.awaitCatchUp),
+    // Its slot is made before the fence, since it waits for whoever writes on the whole cluster.
+    eachDatabase(op.grantReplicationRole, {}, wayBack),
+    eachDatabase(op.createPublication, {}, { ...wayBack, attempts: 20 }),
+    eachDatabase(op.createSlot, { wayBack: true }, wayBack),
+    eachDatabase(op.createSubscription, { wayBack: true }, wayBack),
     // Once more, so that the outage has only the very latest changes to copy.
     eachDatabase(op.copyLargeObjects),
     barrier('Every database has caught up'),
@@ -41,6 +50,7 @@ export const stop = defineWorkflow({
     eachDatabase(op.compareTables, {}, { findings: 'block' }),
     eachDatabase(op.createDeferredTriggers),
     eachDatabase(op.copyDatabasePrivileges),
+    eachDatabase(op.switchReverse, {}, wayBack),
     ...hooks('before-open'),
     eachDatabase(op.openTarget),
     eachDatabase(op.switchPgbouncer, {}, { when: 'pgbouncer', attempts: 20 }),
@@ -51,7 +61,13 @@ export const stop = defineWorkflow({
     eachDatabase(op.compareOpened, {}, { findings: 'block', when: 'compareOpened' }),
     undo(eachDatabase(op.createSubscription)),
     undo(eachDatabase(op.createSlot)),
+    eachDatabase(op.startReverse, {}, wayBack),
   ],
   // Databases that are open on the target keep their fence: undo leaves them alone.
-  onCancel: [undo(eachDatabase(op.fenceSource)), undo(eachDatabase(op.pausePgbouncer, {}, { when: 'pgbouncer' }))],
+  onCancel: [
+    undo(eachDatabase(op.fenceSource)),
+    undo(eachDatabase(op.pausePgbouncer, {}, { when: 'pgbouncer' })),
+    undo(eachDatabase(op.createSubscription, { wayBack: true }, wayBack)),
+    undo(eachDatabase(op.createSlot, { wayBack: true }, wayBack)),
+  ],
 });

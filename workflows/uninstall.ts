@@ -7,6 +7,7 @@ const replicationGone: readonly Row[] = [
   undo(eachDatabase(op.pausePgbouncer, {}, { when: 'pgbouncer' })),
   undo(eachDatabase(op.createSubscription)),
   undo(eachDatabase(op.createSlot)),
+  undo(eachDatabase(op.startReverse, {}, { reversed: true })),
   undo(eachDatabase(op.copySnapshot)),
   undo(eachDatabase(op.createPublication)),
   undo(eachDatabase(op.setReplicaIdentity)),

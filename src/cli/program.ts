@@ -12,6 +12,8 @@ const ROAD: Commands = {
   status: async () => (await import('./commands/status.ts')).status(),
   rehearse: async () => (await import('./commands/rehearse.ts')).rehearse(),
   stop: async () => (await import('./commands/stop.ts')).stop(),
+  rollback: async () => (await import('./commands/rollback.ts')).rollback(),
+  finish: async () => (await import('./commands/finish.ts')).finish(),
   uninstall: async () => (await import('./commands/uninstall.ts')).uninstall(),
   upgrade: async () => (await import('./commands/upgrade.ts')).upgrade(),
 };

@@ -2,7 +2,7 @@ import type { LoadedConfig } from '../config/load.ts';
 import { closeClusters, openClusters } from '../runtime/clusters.ts';
 import type { Clusters } from '../runtime/context.ts';
 import { engineOf } from '../runtime/engine.ts';
-import { selectDatabases } from '../runtime/databases.ts';
+import { onlyOpened, selectDatabases } from '../runtime/databases.ts';
 import type { Selection } from '../runtime/databases.ts';
 import { meetServers, serversAway } from '../runtime/preflight-servers.ts';
 import type { PgconvoyError } from '../errors.ts';
@@ -57,6 +57,19 @@ export class Servers implements AsyncDisposable {
     const { warnings } = await meetServers(this.clusters, this.#signal);
     for (const warning of warnings) this.#terminal.note(`! ${warning}`);
     return this.#selection();
+  }
+
+  /**
+   * Those of them that applications use on the target.
+   * @throws ConfigError, UnreachableError
+   */
+  async selectOpened(): Promise<Selection> {
+    const target = this.clusters.target.bind({ applicationName: 'pgconvoy/select', signal: this.#signal });
+    try {
+      return await onlyOpened(await this.select(), target);
+    } finally {
+      await target.close();
+    }
   }
 
   async #selection(): Promise<Selection> {

@@ -54,8 +54,8 @@ export function stagesOf(rows: readonly Row[], options: RunOptions = {}): readon
       stages.push({
         kind: open.kind,
         index: stages.length,
-        title: title ?? titleOf(open.steps.at(-1)!),
-        steps: plannedSteps(open.steps),
+        title: title === undefined ? titleOf(open.steps.at(-1)!, options) : inDirection(title, options),
+        steps: plannedSteps(open.steps, options),
       });
     }
     open = undefined;
@@ -80,8 +80,14 @@ export function stagesOf(rows: readonly Row[], options: RunOptions = {}): readon
   return stages;
 }
 
-function titleOf({ operation, policy }: Step): string {
-  const own = policy.title ?? operation.title;
+/** Titles speak of source and target as the rows see them; whoever reads them means the two of the configuration. */
+function inDirection(title: string, options: RunOptions, reversed = false): string {
+  if ((options['back'] === true) === reversed) return title;
+  return title.replaceAll(/\b(source|target)\b/g, (word) => (word === 'source' ? 'target' : 'source'));
+}
+
+function titleOf({ operation, policy }: Step, options: RunOptions): string {
+  const own = inDirection(policy.title ?? operation.title, options, policy.reversed);
   const title = policy.reversed ? `On the way back: ${own}` : own;
   return policy.direction === 'undo' ? `Taken back: ${title}` : title;
 }
@@ -91,7 +97,7 @@ function keyOf({ operation, policy }: Step): string {
   return policy.direction === 'undo' ? `undo-${name}` : name;
 }
 
-function plannedSteps(steps: readonly Step[]): readonly PlannedStep[] {
+function plannedSteps(steps: readonly Step[], options: RunOptions): readonly PlannedStep[] {
   const seen = new Map<string, number>();
   return steps.map((step) => {
     const name = keyOf(step);
@@ -100,7 +106,7 @@ function plannedSteps(steps: readonly Step[]): readonly PlannedStep[] {
     return {
       key: count === 1 ? name : `${name}-${count}`,
       operation: step.operation.name,
-      title: titleOf(step),
+      title: titleOf(step, options),
       queue: step.operation.queue ?? 'operation',
       input: step.input,
       policy: step.policy,

@@ -92,6 +92,8 @@ export interface Workflow {
   readonly name: string;
   readonly title: string;
   readonly rows: readonly Row[];
+  /** What every run of it is told; `back`: the new cluster is the source of its rows, the old one their target. */
+  readonly options?: RunOptions;
   /** Rows that run when the run is cancelled in the middle, e.g. taking the fence down. */
   readonly onCancel?: readonly Row[];
 }

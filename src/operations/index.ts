@@ -18,6 +18,9 @@ import { copyTables } from './replication/copy-tables.ts';
 import { createPublication } from './replication/create-publication.ts';
 import { createSlot } from './replication/create-slot.ts';
 import { createSubscription } from './replication/create-subscription.ts';
+import { checkWayBack } from './reverse/check-way-back.ts';
+import { startReverse } from './reverse/start-reverse.ts';
+import { switchReverse } from './reverse/switch-reverse.ts';
 import { tuneTarget } from './replication/tune-target.ts';
 import { foreseeFence } from './rehearsal/foresee-fence.ts';
 import { holdTarget } from './rehearsal/hold-target.ts';
@@ -46,6 +49,7 @@ export {
   checkClusters,
   checkDatabase,
   checkDrift,
+  checkWayBack,
   compareTables,
   copyDatabasePrivileges,
   copyLargeObjects,
@@ -75,7 +79,9 @@ export {
   runHooks,
   runHooksTogether,
   setReplicaIdentity,
+  startReverse,
   switchPgbouncer,
+  switchReverse,
   tuneTarget,
 };
 
@@ -99,6 +105,9 @@ const all: readonly AnyOperation[] = [
   analyzeTables,
   copyLargeObjects,
   awaitCatchUp,
+  checkWayBack,
+  switchReverse,
+  startReverse,
   checkDrift,
   runHooks,
   runHooksTogether,

@@ -8,7 +8,9 @@ import {
   ListedDatabase,
   listedDatabases,
 } from '../postgres/catalog/listed-databases.ts';
+import { openedDatabases } from '../operations/cutover/opened.ts';
 import type { BoundCluster } from '../postgres/cluster.ts';
+import { Ledger } from '../postgres/ledger.ts';
 import { isCanary } from '../replication/names.ts';
 
 /** A database that does not take part, and why. */
@@ -42,6 +44,27 @@ export async function selectDatabases(source: BoundCluster, patterns: Settings['
     else reported.push({ name: database.name, reason });
   }
   return { selected, reported };
+}
+
+/**
+ * Of what was selected, what applications use on the target.
+ * @throws ConfigError where that is nothing
+ */
+export async function onlyOpened({ selected, reported }: Selection, target: BoundCluster): Promise<Selection> {
+  const opened = await openedDatabases(new Ledger(target), target);
+  const [open, left] = [
+    selected.filter(({ name }) => opened.has(name)),
+    selected.filter(({ name }) => !opened.has(name)),
+  ];
+  if (open.length === 0) {
+    throw new ConfigError('none of these databases was switched over: applications do not use them on the target', {
+      hint: 'See pgconvoy status. A cutover that has not opened them yet is taken back by pgconvoy cancel.',
+    });
+  }
+  return {
+    selected: open,
+    reported: [...reported, ...left.map(({ name }) => ({ name, reason: 'applications do not use it on the target' }))],
+  };
 }
 
 function reasonToLeaveOut(database: ListedDatabase, patterns: Settings['databases']): string | undefined {

@@ -82,6 +82,7 @@ export class TestPair implements AsyncDisposable {
       engine,
       replication: { role: `pgconvoy_replication_${suffix}` },
       ...options.settings,
+      cutover: { reverse: false, ...options.settings?.cutover },
     });
     return new TestPair(
       source,

@@ -144,12 +144,13 @@ export class Scenario implements AsyncDisposable {
   }
 
   /** Every acknowledged write is on the target, both sides have the same rows, sequences go on. */
-  async prove(journal: readonly JournalRecord[]): Promise<void> {
+  async prove(journal: readonly JournalRecord[], bothWays = false): Promise<void> {
     const proofs = await proveDatabases({
       source: this.source,
       target: this.target,
       databases: this.databases,
       journal,
+      bothWays,
     });
     assert.deepEqual(
       proofs.flatMap(({ database, problems }) => problems.map(({ text }) => `${database}: ${text}`)),

@@ -421,6 +421,17 @@ export const FINDINGS = [
     meaning: 'A rollback was asked for where rows have not been travelling back: it would lose what was written since.',
     remedy: '`pgconvoy retry` of the cutover, where it has not come to its end; else there is no way back.',
   },
+  // Before going back
+  {
+    code: 'not-switched-over',
+    meaning: 'A rollback was asked for where applications do not use the new cluster.',
+    remedy: '`pgconvoy cancel` takes back a cutover that has not opened the database yet.',
+  },
+  {
+    code: 'no-way-back',
+    meaning: 'A rollback was asked for where rows have not been travelling back: it would lose what was written since.',
+    remedy: '`pgconvoy retry` of the cutover, where it has not come to its end; else there is no way back.',
+  },
   // A comparison
   {
     code: 'rows-differ',

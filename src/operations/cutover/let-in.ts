@@ -1,5 +1,6 @@
 import type { OperationContext } from '../../engine/operation.ts';
 import { id, sql, trusted } from '../../postgres/sql.ts';
+import { restorePrivileges } from '../databases/database-privileges.ts';
 import { sourceDefinition } from '../databases/source-definition.ts';
 import { fenceKey, lowerFence } from './fence.ts';
 
@@ -26,13 +27,17 @@ export async function isClosed({
 export async function letIn(context: OperationContext): Promise<void> {
   const { target, targetCluster, targetLedger } = context;
   const itself = { ...context, source: target, sourceCluster: targetCluster, sourceLedger: targetLedger };
-  if (await lowerFence(itself)) return;
-  const { connectionLimit } = await sourceDefinition(context);
+  const definition = await sourceDefinition(context);
+  // What was granted on the side that is left counts, not what was before this fence.
+  if (await lowerFence(itself)) return restorePrivileges(context, definition, context.sourceCluster);
+  const { connectionLimit } = definition;
   await targetCluster.maintenance.run(
     sql`alter database ${id(target.name)} connection limit ${trusted(String(connectionLimit))}`,
   );
 }
 
-/** From here on nothing of ours may touch it. */
-export const letGo = ({ target, targetLedger }: OperationContext): Promise<void> =>
-  targetLedger.forget(madeKey(target.name));
+/** From here on nothing of ours may touch it. A database on the new cluster that applications have left is ours again. */
+export async function letGo({ source, sourceLedger, target, targetLedger }: OperationContext): Promise<void> {
+  if (source.side === 'target') await sourceLedger.record(madeKey(source.name), {});
+  await targetLedger.forget(madeKey(target.name));
+}

@@ -23,7 +23,9 @@ export async function privilegeDifference(context: OperationContext, { acl }: Wa
     targetCluster.maintenance.many(DatabasePrivilege, databasePrivileges(target.name, found.acl)),
   ]);
   const users = wanted.filter(({ grantee }) => !grantee?.startsWith('pgconvoy'));
-  return { owner: found.owner, missing: privilegesWithout(users, present), surplus: privilegesWithout(present, users) };
+  // Neither in what is wanted nor in what is there: each direction has let our role in on its own.
+  const surplus = privilegesWithout(present, users).filter(({ grantee }) => !grantee?.startsWith('pgconvoy'));
+  return { owner: found.owner, missing: privilegesWithout(users, present), surplus };
 }
 
 /**

@@ -82,6 +82,10 @@ export async function completeBaseline(context: LedgerContext & BothSides): Prom
   if (known) await writeBaseline(context, { source: known.source, target: await fingerprint(context.target) });
 }
 
+/** Both sides correspond as they are now. */
+export const noteBaseline = async (context: LedgerContext & BothSides): Promise<void> =>
+  writeBaseline(context, await bothFingerprints(context));
+
 /** Both sides before something is made on the target, for `acceptMade`. */
 export async function bothFingerprints({
   source,

@@ -2,9 +2,10 @@ import * as z from 'zod';
 import { defineOperation, holds, lacks } from '../../engine/operation.ts';
 import type { OperationContext } from '../../engine/operation.ts';
 import { slotName } from '../../replication/names.ts';
-import { openedDatabase, refuseWhenOpened } from '../cutover/opened.ts';
+import { refuseWhenOpened } from '../cutover/opened.ts';
 import { pairOf } from './pair.ts';
 import { sayingWhoIsWaitedFor } from './slot-wait.ts';
+import { isBehindIt, WayBack } from './way-back.ts';
 
 interface Missing {
   readonly slot: string;
@@ -22,7 +23,7 @@ export const createSlot = defineOperation({
   title: 'The source keeps every change for the target',
   scope: 'database',
   queue: 'copy',
-  input: z.strictObject({}),
+  input: WayBack,
   output: z.strictObject({ slot: z.string() }),
 
   async check(context) {
@@ -30,14 +31,14 @@ export const createSlot = defineOperation({
     const slot = await context.engine.slot(pairOf(context));
     if (slot.exists && slot.lost === undefined) return holds({ slot: name });
     // After the cutover nobody needs it any more.
-    if (await openedDatabase(context)) return holds({ slot: name });
+    if (await isBehindIt(context)) return holds({ slot: name });
     return lacks<Missing>([{ slot: name, lost: slot.lost }]);
   },
 
   async apply(context, [missing]) {
     const { engine, settings, log } = context;
     const pair = pairOf(context);
-    await refuseWhenOpened(context, 'a new copy');
+    if (!context.input.wayBack) await refuseWhenOpened(context, 'a new copy');
     if (missing?.lost !== undefined) log.warn({ lost: missing.lost }, 'the slot is lost: the database is copied anew');
     if (await engine.dropSubscription(pair))
       log.warn('a subscription without a slot is dropped: the database is copied anew');
@@ -45,5 +46,7 @@ export const createSlot = defineOperation({
     await sayingWhoIsWaitedFor(context, engine.createSlot(pair, settings.deadlines.slot));
   },
 
-  undo: (context: OperationContext) => context.engine.dropSlot(pairOf(context)),
+  /** A way back that applications have been led away from stays. */
+  undo: async (context: OperationContext<WayBack>) =>
+    !(context.input.wayBack && (await isBehindIt(context))) && context.engine.dropSlot(pairOf(context)),
 });

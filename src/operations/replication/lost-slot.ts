@@ -7,14 +7,16 @@ import { pairOf } from './pair.ts';
 export async function refuseWithoutSlot(context: OperationContext): Promise<void> {
   const slot = await context.engine.slot(pairOf(context));
   if (slot.exists && slot.lost === undefined) return;
-  const { name } = context.source;
+  const { name, side } = context.source;
   const state = slot.exists ? `can never be read again (${slot.lost})` : 'is not there';
   throw new PgconvoyError(
-    `source, database "${name}": the replication slot ${slotName(name)} ${state}, so the target cannot get the missing rows`,
+    `${side}, database "${name}": the replication slot ${slotName(name)} ${state}, so the ${context.target.side} cannot get the missing rows`,
     {
       hint:
-        (slot.lost === 'wal_removed' ? 'Raise max_slot_wal_keep_size on the source, or give it more disk. ' : '') +
-        'Then run `pgconvoy start` again: it makes a new slot and copies this one database anew.',
+        side === 'target'
+          ? 'Without it there is no way back that keeps all rows: only a new upgrade in the other direction would help. `pgconvoy finish` ends what is left of it.'
+          : (slot.lost === 'wal_removed' ? 'Raise max_slot_wal_keep_size on the source, or give it more disk. ' : '') +
+            'Then run `pgconvoy start` again: it makes a new slot and copies this one database anew.',
     },
   );
 }

@@ -12,6 +12,7 @@ import type { Database } from '../../postgres/database.ts';
 import { fragment, id, join, lit, sql, trusted } from '../../postgres/sql.ts';
 import type { Fragment } from '../../postgres/sql.ts';
 import { openedDatabase } from '../cutover/opened.ts';
+import { restoreTriggers, silentTriggers } from '../reverse/silent-triggers.ts';
 
 type Missing =
   | {
@@ -21,7 +22,9 @@ type Missing =
       readonly name: string;
       readonly exists: boolean;
     }
-  | { readonly kind: 'event trigger'; readonly name: string; readonly exists: boolean };
+  | { readonly kind: 'event trigger'; readonly name: string; readonly exists: boolean }
+  /** Triggers of a target that rows have travelled back to. */
+  | { readonly kind: 'silent triggers'; readonly name: string };
 
 const STATE: Readonly<Record<EventTrigger['enabled'], Fragment>> = {
   O: fragment`enable`,
@@ -48,6 +51,7 @@ export const createDeferredTriggers = defineOperation({
     const [triggers, events] = await wantedOf(source);
     // From its opening on the applications change it as they like.
     if (await openedDatabase(context)) return holds({ triggers: triggers.length, eventTriggers: events.length });
+    const silent = await silentTriggers(context);
     const [states, present] = [
       triggers.length === 0 ? [] : await target.many(TriggerState, triggerStates(triggers)),
       events.length === 0 ? [] : await target.many(EventTrigger, eventTriggers()),
@@ -55,6 +59,7 @@ export const createDeferredTriggers = defineOperation({
     const stateOf = new Map(states.map((each) => [keyOf(each), each.enabled]));
     const presentOf = new Map(present.map((each) => [each.name, each]));
     const missing: Missing[] = [
+      ...silent.map(({ name }) => ({ kind: 'silent triggers' as const, name })),
       ...triggers
         .filter((trigger) => stateOf.get(keyOf(trigger)) !== trigger.enabled)
         .map(({ schema, table, name }) => ({
@@ -71,8 +76,10 @@ export const createDeferredTriggers = defineOperation({
     return missing.length > 0 ? lacks(missing) : holds({ triggers: triggers.length, eventTriggers: events.length });
   },
 
-  async apply({ source, target }, missing: readonly Missing[]) {
+  async apply(context, missing: readonly Missing[]) {
+    const { source, target } = context;
     const [triggers, events] = await wantedOf(source);
+    await restoreTriggers(context);
     const missed = new Map(missing.map((each) => [missingKey(each), each]));
     const statements = [
       // Partitions get theirs with the trigger of their root.
@@ -80,13 +87,14 @@ export const createDeferredTriggers = defineOperation({
         .toSorted((one, other) => Number(one.isInherited) - Number(other.isInherited))
         .flatMap((trigger) => {
           const lacking = missed.get(missingKey({ kind: 'trigger', ...trigger }));
-          return lacking ? triggerStatements(trigger, lacking.exists) : [];
+          return lacking && 'exists' in lacking ? triggerStatements(trigger, lacking.exists) : [];
         }),
       ...events.flatMap((event) => {
         const lacking = missed.get(missingKey({ kind: 'event trigger', ...event }));
-        return lacking ? eventTriggerStatements(event, lacking.exists) : [];
+        return lacking && 'exists' in lacking ? eventTriggerStatements(event, lacking.exists) : [];
       }),
     ];
+    if (statements.length === 0) return;
     // Several statements in one message: they commit together.
     await target.run(sql`${join(statements, ';\n')}`);
   },

@@ -6,8 +6,9 @@ import { Ledger } from '../../postgres/ledger.ts';
 import { inSecrecy } from '../../postgres/secrecy.ts';
 import { id, lit, sql } from '../../postgres/sql.ts';
 import { offers } from '../../postgres/versions.ts';
+import { subscriptionName } from '../names.ts';
 import { secretsOf } from '../secrets.ts';
-import { nodeName, OUR_NODES } from './names.ts';
+import { nodeName, OUR_NODES, REPLICATION_SET } from './names.ts';
 
 /** Both clusters and one database, on the side that is meant. */
 export interface End {
@@ -32,13 +33,23 @@ export async function hasPglogical(database: Database): Promise<boolean> {
   return found;
 }
 
-const LocalNode = z.object({ name: z.string() });
+const Node = z.object({ name: z.string() });
+const LocalNode = Node.extend({ isOurs: z.boolean(), conninfo: z.string() });
 
-/** The node that this database is; it can be only one, whoever made it. */
+/** The node that this database is; it can be only one, whoever made it. Never a password that is somebody else's. */
 const localNode = (database: Database) =>
   database.maybe(
     LocalNode,
-    sql`select n.node_name::text as name from pglogical.local_node l join pglogical.node n on n.node_id = l.node_id`,
+    sql`select n.node_name::text as name, n.node_name like ${OUR_NODES} as "isOurs",
+               case when i.if_dsn = '' then '' else 'known' end as conninfo
+          from pglogical.local_node l join pglogical.node n on n.node_id = l.node_id
+          join pglogical.node_interface i on i.if_id = l.node_local_interface`,
+  );
+
+const reachItself = (database: Database, text: string): Promise<unknown> =>
+  database.run(
+    sql`update pglogical.node_interface set if_dsn = ${text}
+         where if_id = (select node_local_interface from pglogical.local_node) and if_dsn = ''`,
   );
 
 /** The node of somebody else that this database is. */
@@ -55,8 +66,14 @@ export async function foreignNodeOf(database: Database): Promise<string | undefi
 export async function becomeNode(end: End, conninfo: () => Promise<string>): Promise<void> {
   const { database } = end;
   if (!(await hasPglogical(database))) await createExtensions(end);
-  if (await localNode(database)) return;
-  const text = await conninfo();
+  const known = await localNode(database);
+  const text = known?.isOurs === false ? '' : await conninfo();
+  if (known) {
+    // It was made to be read from, and nobody connected to it by that: who subscribes does.
+    if (text !== '' && known.conninfo === '')
+      await inSecrecy(database, secretsOf(text), () => reachItself(database, text));
+    return;
+  }
   const name = nodeName(database.side, database.name);
   await inSecrecy(database, secretsOf(text), () =>
     database.run(sql`select pglogical.create_node(${name}::name, ${text})`),
@@ -94,8 +111,9 @@ const Others = z.object({ nodes: z.number(), readers: z.number() });
 export async function ceaseToBeNode({ database, cluster }: End): Promise<boolean> {
   const ledger = new Ledger(cluster);
   if (!(await hasPglogical(database))) return forgetExtensions(ledger, database.name);
+  if (await servesUs(database)) return false;
   const ours = await database.many(
-    LocalNode,
+    Node,
     sql`select node_name::text as name from pglogical.node where node_name like ${OUR_NODES}`,
   );
   const { readers } = await othersOf(database);
@@ -113,6 +131,17 @@ export async function ceaseToBeNode({ database, cluster }: End): Promise<boolean
     }
   }
   return dropped.length > 0 || made.length > 0;
+}
+
+/** Rows travel to it or from it, in the other direction than the one that is taken back. */
+async function servesUs(database: Database): Promise<boolean> {
+  const { found } = await database.one(
+    Found,
+    sql`select exists (select from pglogical.subscription where sub_name = ${subscriptionName(database.name)})
+               or exists (select from pglogical.replication_set s join pglogical.local_node l on l.node_id = s.set_nodeid
+                           where s.set_name = ${REPLICATION_SET}) as found`,
+  );
+  return found;
 }
 
 /** What somebody has put in there stays, and so does the schema. */

@@ -33,6 +33,8 @@ export interface ProofOptions {
   readonly target: ClusterInfo;
   readonly databases: readonly WorkloadDatabase[];
   readonly journal: readonly JournalRecord[];
+  /** Rows travel both ways: the source too has everything that was ever written, wherever it was. */
+  readonly bothWays?: boolean;
 }
 
 /** Proves every database, four at a time. Takes a value from each sequence of the target. */
@@ -51,14 +53,14 @@ export async function proveDatabases(options: ProofOptions): Promise<DatabasePro
 }
 
 async function proveDatabase(
-  { source, target }: ProofOptions,
+  { source, target, bothWays = false }: ProofOptions,
   database: WorkloadDatabase,
   records: readonly JournalRecord[],
 ): Promise<DatabaseProof> {
   return withSession(source, database.name, (sourceSession) =>
     withSession(target, database.name, async (targetSession) => {
       for (const session of [sourceSession, targetSession]) await session.query(sameOutput(source, target));
-      const proof = new Proof(database, records, sourceSession, targetSession);
+      const proof = new Proof(database, records, sourceSession, targetSession, bothWays);
       proof.errors();
       await proof.writes('source');
       await proof.writes('target');
@@ -90,11 +92,19 @@ class Proof {
   readonly #records: readonly JournalRecord[];
   readonly #sessions: { readonly source: Session; readonly target: Session };
   readonly #problems: Problem[] = [];
+  readonly #bothWays: boolean;
   #tables = 0;
   #rows = 0;
   #sequences = 0;
 
-  constructor(database: WorkloadDatabase, records: readonly JournalRecord[], source: Session, target: Session) {
+  constructor(
+    database: WorkloadDatabase,
+    records: readonly JournalRecord[],
+    source: Session,
+    target: Session,
+    bothWays: boolean,
+  ) {
+    this.#bothWays = bothWays;
     this.#database = database;
     this.#records = records;
     this.#sessions = { source, target };
@@ -279,13 +289,14 @@ class Proof {
   }
 
   #writesUpTo(side: 'source' | 'target'): WriteRecord[] {
-    return writesOf(this.#records, side === 'source' ? 'source' : undefined);
+    return writesOf(this.#records, side === 'source' && !this.#bothWays ? 'source' : undefined);
   }
 
   /** Tokens by qualified table name. */
   #touchedOnTarget(): Map<string, Except> {
-    const writes = writesOf(this.#records, 'target');
     const tables = new Map<string, Except>();
+    if (this.#bothWays) return tables;
+    const writes = writesOf(this.#records, 'target');
     for (const [index, table] of this.#database.written.entries()) {
       const tokens = writes.flatMap(({ changes }) =>
         changes.filter((change) => change.table === index).map(({ token }) => token),

@@ -18,6 +18,8 @@ export interface WritersReport {
   readonly errors: number;
   /** Databases in which something has been written on the target. */
   readonly onTarget: number;
+  /** Databases whose last write was on the source. */
+  readonly onSource: number;
   /** Names of databases in which nothing has been written yet on this side. */
   readonly silent: readonly string[];
 }
@@ -44,6 +46,7 @@ async function run({ databases, journalFile, ...options }: WritersStart): Promis
     writes: sum(writers.map((writer) => writer.writes)),
     errors: sum(writers.map((writer) => writer.errors)),
     onTarget: writers.filter((writer) => writer.moved).length,
+    onSource: writers.filter((writer) => writer.wroteOn === 'source').length,
     silent: databases.filter((_, index) => writers[index]!.writes === 0).map(({ name }) => name),
   });
   const timers = [setInterval(flush, FLUSH_MS), setInterval(() => process.send?.(report()), REPORT_MS)];

@@ -30,8 +30,8 @@ const REFUSALS = new Set([...ENDS, '28000', '28P01', '3D000', '42501', '53300', 
 /** pg's own words for a connection that ended; such errors have no code. */
 const ENDED = /^(Connection terminated|Client has encountered a connection error|Client was closed|timeout expired)/;
 
-/** Where the source is asked again, so that an application comes back when a fence is taken down. */
-const SOURCE_EVERY = 5;
+/** How often the side is asked again that has sent us away, so that an application comes back when its fence is taken down. */
+const HERE_EVERY = 5;
 
 export class Writer {
   readonly #options: WriterOptions;
@@ -42,6 +42,7 @@ export class Writer {
   #count = 0;
   #stopped = false;
   #moved = false;
+  #wroteOn: WriterSide = 'source';
   /** Acknowledged writes so far. */
   writes = 0;
   /** Errors that no fence explains. */
@@ -55,6 +56,11 @@ export class Writer {
   /** Something has been written on the target. */
   get moved(): boolean {
     return this.#moved;
+  }
+
+  /** Where the last write was acknowledged. */
+  get wroteOn(): WriterSide {
+    return this.#wroteOn;
   }
 
   /** Writes until `stop`. */
@@ -103,6 +109,7 @@ export class Writer {
     this.#noteWrite('acknowledged', startedAt, changes);
     this.writes += 1;
     this.#moved ||= this.#side === 'target';
+    this.#wroteOn = this.#side;
     for (const change of changes) this.#rows[change.table]!.settle(change, 'done');
   }
 
@@ -152,11 +159,11 @@ export class Writer {
     await sleep(this.#options.pollMs);
   }
 
-  /** Once on the target there is no way back; before, whoever lets us in first. */
+  /** Whoever lets us in first. */
   async #connectAgain(): Promise<void> {
+    const [here, there]: readonly WriterSide[] = this.#side === 'target' ? ['target', 'source'] : ['source', 'target'];
     for (let attempt = 0; !this.#stopped; attempt += 1) {
-      const side = this.#side === 'target' || attempt % SOURCE_EVERY !== 0 ? 'target' : 'source';
-      if (await this.#connect(side)) return;
+      if (await this.#connect((attempt % HERE_EVERY === 0 ? here : there)!)) return;
       await sleep(this.#options.pollMs);
     }
   }

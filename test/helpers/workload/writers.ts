@@ -56,7 +56,28 @@ export class Writers implements AsyncDisposable {
     );
   }
 
-  /** Waits until every writer is on the target. */
+  /** Waits until every writer writes there again. */
+  async backOnSource(databases: number): Promise<void> {
+    await eventually(
+      () => {
+        const back = this.#report?.onSource ?? 0;
+        if (back < databases) throw new Error(`${back} of ${databases} writers are back on the source`);
+      },
+      { timeoutMs: 30_000 },
+    );
+  }
+
+  /** Waits until no writer writes on the source any more. */
+  async goneFromSource(): Promise<void> {
+    await eventually(
+      () => {
+        if (this.#report?.onSource !== 0) throw new Error(`${this.#report?.onSource} writers are on the source`);
+      },
+      { timeoutMs: 30_000 },
+    );
+  }
+
+  /** Waits until every writer has been on the target. */
   async onTarget(databases: number): Promise<void> {
     await eventually(
       () => {
