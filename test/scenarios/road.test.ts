@@ -1,5 +1,7 @@
+import assert from 'node:assert/strict';
 import { expect, test } from 'vitest';
-import { assertRun, Scenario } from '../helpers/scenario.ts';
+import { onServer } from '../helpers/pair.ts';
+import { assertRun, Scenario, stepsOf } from '../helpers/scenario.ts';
 import type { EngineName } from '../../src/replication/engine.ts';
 import type { Major } from '../helpers/servers.ts';
 
@@ -25,6 +27,7 @@ test.for<readonly [Major, Major, EngineName]>([
     await scenario.complete('fix', '--yes');
     await scenario.complete('setup');
     await scenario.complete('start');
+    await comparedAmongWriters(scenario);
     const stop = await scenario.complete('stop', '--yes');
     await writers.onTarget(databases.length);
     const journal = await writers.stop();
@@ -40,3 +43,16 @@ test.for<readonly [Major, Major, EngineName]>([
     expect(await remainsOf(scenario.target, await pictureCatalog(scenario.target))).toEqual([]);
   },
 );
+
+/** Every table of every database is the same, as fast as the writers are; one row too many is found. */
+async function comparedAmongWriters(scenario: Scenario): Promise<void> {
+  const all = assertRun(await scenario.command('compare'), 0, 'completed');
+  const outputs = stepsOf(all).map(({ output }) => output as { readonly tables: number; readonly rows: number });
+  assert.ok(outputs.length > 0 && outputs.every(({ tables, rows }) => tables > 0 && rows > 0));
+
+  await onServer(scenario.target, 'testdb', "insert into animal (id, name) values (0, 'too many')");
+  const some = await scenario.command('compare', '--databases', 'testdb', '--tables', 'ani*');
+  assertRun(some, 3, 'completed');
+  assert.match(some.told, /1 row only on the target \(\\"id\\" = 0\)/);
+  await onServer(scenario.target, 'testdb', 'delete from animal where id = 0');
+}
