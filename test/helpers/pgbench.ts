@@ -14,7 +14,7 @@ interface Place {
   readonly database: string;
 }
 
-export interface Benched {
+interface Benched {
   readonly database: string;
   /** Transactions that were acknowledged to a client. */
   readonly committed: number;

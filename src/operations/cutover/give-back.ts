@@ -1,6 +1,7 @@
 import { errorText } from '../../errors.ts';
 import { dropSnapshots } from '../comparison/snapshots.ts';
 import type { SnapshotContext } from '../comparison/snapshots.ts';
+import { forgetHooks } from '../traffic/run-hooks-at.ts';
 import { releaseTraffic } from '../traffic/traffic.ts';
 import type { TrafficContext } from '../traffic/traffic.ts';
 import { lowerFence } from './fence.ts';
@@ -12,6 +13,7 @@ import type { FenceContext } from './fence.ts';
  * @returns whether there was a fence to take down
  */
 export async function giveBack(context: FenceContext & TrafficContext & SnapshotContext): Promise<boolean> {
+  await forgetHooks(context);
   const lowered = await lowerFence(context);
   await releaseTraffic(context);
   // The target may be away: then these end by themselves.

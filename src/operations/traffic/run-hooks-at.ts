@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { PgconvoyError } from '../../errors.ts';
+import { hookOption } from '../../engine/workflow.ts';
 import type { OperationContext } from '../../engine/operation.ts';
 import type { Hook, HookEvent, HookRun } from '../../postgres/hooks.ts';
 
@@ -55,11 +56,15 @@ export async function runHooksAt(context: HookContext, at: HookEvent, database?:
   await sourceLedger.replace(hooksKey(run.id, at, database), { at, ran } satisfies HooksRan);
 }
 
-/** The moment has not come yet, or comes again: the database was given back. */
-export async function forgetHooks(context: HookContext, database: string): Promise<void> {
-  const { sourceLedger, run } = context;
+/** Where a database is given back, the moments come again when the run is retried. */
+export async function forgetHooks({
+  sourceLedger,
+  source,
+  run,
+}: Pick<HookContext, 'sourceLedger' | 'source' | 'run'>): Promise<void> {
   for (const at of MUST_SUCCEED) {
-    for (const whose of [database, undefined]) await sourceLedger.forget(hooksKey(run.id, at, whose));
+    if (run.options[hookOption(at)] !== true) continue;
+    for (const whose of [source.name, undefined]) await sourceLedger.forget(hooksKey(run.id, at, whose));
   }
 }
 

@@ -74,7 +74,7 @@ export async function pauseTraffic(context: TrafficContext): Promise<void> {
  * Lets flow on what was paused, to wherever it flowed before: the source takes writes again.
  * @returns whether anything was paused
  */
-export async function resumeTraffic(context: TrafficContext): Promise<boolean> {
+async function resumeTraffic(context: TrafficContext): Promise<boolean> {
   const { source, sourceLedger, signal } = context;
   const notes = await sourceLedger.entries(pauseKey('', '').kind, source.name);
   for (const { object } of notes) {

@@ -2,6 +2,7 @@ import { existsSync, mkdtempSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { runOperation } from '../../../src/engine/run-operation.ts';
+import { giveBack } from '../../../src/operations/cutover/give-back.ts';
 import { runHooksTogether } from '../../../src/operations/traffic/run-hooks-together.ts';
 import { runHooks } from '../../../src/operations/traffic/run-hooks.ts';
 import { Hook } from '../../../src/postgres/hooks.ts';
@@ -74,6 +75,14 @@ describe('hooks', () => {
     only('echo x >> killed.txt; sleep 0.2; echo y >> killed.txt', { at: 'before-open' });
     await proveKilledAndRunAgain(pair, runHooks, database, [100, 150], at('before-open'));
     expect(file('killed.txt').replaceAll('\n', '')).toMatch(/^x{1,3}y$/);
+  });
+
+  test('where a database is given back, its moments come again', async () => {
+    only('true', { at: 'fenced' });
+    const again = { ...at('fenced'), options: { 'hooks:fenced': true } };
+    await runOperation(runHooks, pair.context(database, again));
+    await giveBack(pair.context(database, again));
+    expect((await runHooks.check(pair.context(database, again))).holds).toBe(false);
   });
 
   test('a failure before the target is open fails the step, with what it said last and no secret', async () => {

@@ -82,7 +82,7 @@ function judgeFile({ place, file }: Judged, closed: string | undefined): CheckFi
   ];
 }
 
-export function judgeDatabases(pgbouncer: Judged, seen: Seen): CheckFinding[] {
+function judgeDatabases(pgbouncer: Judged, seen: Seen): CheckFinding[] {
   const { place, file, databases: chosen } = pgbouncer;
   const { running, entries, databases } = seen;
   const found: CheckFinding[] = [];
@@ -141,7 +141,7 @@ function judgePlaces({ place }: Judged, stray: readonly FileEntry[]): CheckFindi
   );
 }
 
-export function judgeSettings(
+function judgeSettings(
   { place }: Judged,
   mine: readonly FileEntry[],
   running: readonly PgBouncerDatabase[],
