@@ -42,8 +42,13 @@ export const copyLargeObjects = defineOperation({
   async check(context) {
     const { source, target } = context;
     const policy = policyOf(context, 'largeObjects');
-    if (policy === 'leave' || (await openedDatabase(context))) return holds(NOTHING);
-    const [here, there] = await Promise.all([source, target].map(hasLargeObjects));
+    if (policy === 'leave') return holds(NOTHING);
+    const [opened, here, there] = await Promise.all([
+      openedDatabase(context),
+      hasLargeObjects(source),
+      hasLargeObjects(target),
+    ]);
+    if (opened) return holds(NOTHING);
     if (here && policy === 'block') refuseUnreplicated(context, 'largeObjects', 'large objects');
     if (!here && !there) return holds(NOTHING);
     const moment = await copiedAt(context);

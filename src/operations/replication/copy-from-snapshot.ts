@@ -5,7 +5,6 @@ import { copyRows } from '../../postgres/copy.ts';
 import type { Database } from '../../postgres/database.ts';
 import { DatabaseError } from '../../postgres/errors.ts';
 import { fragment, id, join, lit, sql } from '../../postgres/sql.ts';
-import type { Sql } from '../../postgres/sql.ts';
 import type { ExportedSnapshot } from '../../postgres/replication-session.ts';
 import type { TableName } from '../../replication/engine.ts';
 import { tableKey } from '../../replication/table-names.ts';
@@ -127,10 +126,6 @@ const Encoding = z.object({ encoding: z.string() });
 
 /** Numbers as text that every major reads back to the same value. */
 const EXACT = fragment`set local extra_float_digits = 3`;
-
-/** Values as text that every major reads back to the same value, in the database's own encoding: nothing is converted. */
-export const plainText = (): Sql => sql`
-  select set_config('client_encoding', getdatabaseencoding(), true), set_config('extra_float_digits', '3', true)`;
 
 /**
  * A transaction that sees the snapshot. All tables are locked before the first is read, so that the copy itself never waits.

@@ -17,11 +17,10 @@ import type { Database } from '../../postgres/database.ts';
 import { id, sql } from '../../postgres/sql.ts';
 import { tableKey } from '../../replication/table-names.ts';
 import { openedDatabase } from '../cutover/opened.ts';
-import { plainText } from '../replication/copy-from-snapshot.ts';
 import { policyOf, refuseUnreplicated } from './policy.ts';
 
 const NOTHING = { extensionTables: 0, extensionRows: 0 };
-const Nothing = z.object({});
+const Encoding = z.object({ encoding: z.string() });
 
 /**
  * Tables of extensions belong to the extension, so they are in no publication. The rows in them that are the users' (jobs, settings,
@@ -63,13 +62,14 @@ export const copyExtensionRows = defineOperation({
 
   async apply({ source, target, signal }, missing: readonly ExtensionTable[]) {
     const sequences = missing.filter(({ kind }) => kind === 'S');
+    const { encoding } = await source.one(Encoding, sql`select getdatabaseencoding() as encoding`);
     await inReplica(source, target, async () => {
       for (const table of missing.filter(({ kind }) => kind === 'r')) {
         signal.throwIfAborted();
         await target.run(removeExtensionRows(table));
         await copyRows(
-          { from: source, out: copyExtensionRowsOut(table) },
-          { to: target, into: copyExtensionRowsIn(table) },
+          { from: source, out: copyExtensionRowsOut(table, encoding) },
+          { to: target, into: copyExtensionRowsIn(table, encoding) },
           () => {},
         );
       }
@@ -116,14 +116,12 @@ async function statesOf(database: Database, tables: readonly ExtensionTable[]): 
 const valuesOf = (database: Database, sequences: readonly ExtensionTable[]) =>
   database.many(SequenceValue, sequenceValues(sequences));
 
-/** Both sides in a transaction each, with values as text that every major reads back; on the target nothing fires. */
+/** Both sides in a transaction each, with numbers as text that every major reads back; on the target nothing fires. */
 function inReplica(source: Database, target: Database, body: () => Promise<void>): Promise<void> {
   return source.transaction(async () => {
-    await source.run(sql`set transaction isolation level repeatable read, read only`);
-    await source.many(Nothing, plainText());
+    await source.run(sql`set transaction isolation level repeatable read, read only; set local extra_float_digits = 3`);
     await target.transaction(async () => {
-      await target.run(sql`set local session_replication_role = replica`);
-      await target.many(Nothing, plainText());
+      await target.run(sql`set local session_replication_role = replica; set local extra_float_digits = 3`);
       await body();
     });
   });

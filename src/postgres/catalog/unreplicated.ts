@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { fragment, id, join, since, sql, trusted } from '../sql.ts';
+import { fragment, id, join, lit, since, sql, trusted } from '../sql.ts';
 import type { Fragment, Sql } from '../sql.ts';
 import { NOT_USERS, NOT_USERS_EXTENSIONS } from './schemas.ts';
 import { tableBytes } from './tables.ts';
@@ -100,11 +100,14 @@ export const rowSums = (tables: readonly Rows[]): Sql => {
 /** The list of columns as COPY and row take it; a table without columns has rows nevertheless. */
 const list = (names: readonly string[]): Fragment => join(names.map((column) => id(column)));
 
-/** The users' rows of a table of an extension, as pg_dump reads them. */
-export const copyExtensionRowsOut = ({ schema, name, columns: names, condition }: ExtensionTable): Sql => sql`
-  copy (select ${list(names)} from only ${id(schema, name)} ${trusted(condition)}) to stdout`;
-export const copyExtensionRowsIn = ({ schema, name, columns: names }: ExtensionTable): Sql => sql`
-  copy ${id(schema, name)} (${list(names)}) from stdin`;
+/** The users' rows of a table of an extension, as pg_dump reads them; in the database's own encoding nothing is converted. */
+export const copyExtensionRowsOut = (
+  { schema, name, columns: names, condition }: ExtensionTable,
+  encoding: string,
+): Sql => sql`
+  copy (select ${list(names)} from only ${id(schema, name)} ${trusted(condition)}) to stdout with (encoding ${lit(encoding)})`;
+export const copyExtensionRowsIn = ({ schema, name, columns: names }: ExtensionTable, encoding: string): Sql => sql`
+  copy ${id(schema, name)} (${list(names)}) from stdin with (encoding ${lit(encoding)})`;
 export const removeExtensionRows = ({ schema, name, condition }: ExtensionTable): Sql => sql`
   delete from only ${id(schema, name)} ${trusted(condition)}`;
 

@@ -34,10 +34,12 @@ const NEXT = `
 describe.each([
   { source: 10, target: 18 },
   { source: 15, target: 18 },
-] as const)('from $source to $target', ({ source, target }) => {
+  { source: 13, target: 18, engine: 'pglogical' },
+] as const)('from $source to $target, $engine', ({ source, target, ...rest }) => {
   let pair: TestPair;
   beforeAll(async () => {
-    pair = await TestPair.open({ source, target });
+    const engine = 'engine' in rest ? rest.engine : 'native';
+    pair = await TestPair.open(engine === 'native' ? { source, target } : { engine });
   });
   afterAll(() => pair[Symbol.asyncDispose]());
 
@@ -92,6 +94,27 @@ describe('from 15 to 18', () => {
   test('a database without sequences has nothing to copy', async () => {
     const database = await pair.database('none', '', ['source', 'target']);
     expect((await runOperation(copySequences, pair.context(database))).output).toEqual({ sequences: 0 });
+  });
+
+  test('where one cannot be set, the others that were set stay so, and the rest follows: setval is no transaction', async () => {
+    const many = Array.from({ length: 30 }, (_, n) => `create sequence s${n} increment ${n % 2 === 0 ? 1 : -1};`).join(
+      '',
+    );
+    const database = await pair.database('refused', many, ['source', 'target']);
+    await pair.query(
+      'source',
+      database,
+      `select nextval(oid::regclass), nextval(oid::regclass), nextval(oid::regclass) from pg_class where relkind = 'S'`,
+    );
+    await pair.query('target', database, 'alter sequence s17 minvalue -2');
+    await expect(runOperation(copySequences, pair.context(database))).rejects.toThrow(
+      /setval: value -3 is out of bounds for sequence "s17"/,
+    );
+    await pair.query('target', database, 'alter sequence s17 no minvalue');
+    expect((await runOperation(copySequences, pair.context(database))).output).toEqual({ sequences: 30 });
+    const values = (side: 'source' | 'target') =>
+      pair.query(side, database, 'select sequencename, last_value::text from pg_sequences order by 1');
+    expect(await values('target')).toEqual(await values('source'));
   });
 
   test('a sequence that the target lacks is named', async () => {

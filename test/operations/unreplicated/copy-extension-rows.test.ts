@@ -4,6 +4,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { runOperation } from '../../../src/engine/run-operation.ts';
 import { copyExtensionRows } from '../../../src/operations/unreplicated/copy-extension-rows.ts';
+import { id } from '../../../src/postgres/sql.ts';
 import { proveContract, proveKilledAndRunAgain } from '../../helpers/contract.ts';
 import { TestPair } from '../../helpers/pair.ts';
 
@@ -77,6 +78,24 @@ test('changed since, and killed in the middle', async () => {
   );
   await proveKilledAndRunAgain(pair, copyExtensionRows, database, [5, 10, 20]);
   await equal();
+});
+
+test('names and values that are not ASCII, in a database whose encoding is not UTF8', async () => {
+  const latin = pair.name('latin');
+  pair.expectDatabase(latin);
+  const create = `create database ${id(latin).text} template template0 encoding 'LATIN1' lc_collate 'C' lc_ctype 'C'`;
+  for (const side of ['source', 'target'] as const) {
+    await pair.query(side, 'postgres', create);
+    await pair.query(
+      side,
+      latin,
+      `create extension hstore; create table "Größe" ("für" text); alter extension hstore add table "Größe";
+       update pg_extension set extconfig = array['"Größe"'::regclass]::oid[], extcondition = array[''] where extname = 'hstore'`,
+    );
+  }
+  await pair.query('source', latin, `insert into "Größe" values ('Äpfel')`);
+  await runOperation(copyExtensionRows, pair.context(latin));
+  expect(await pair.query('target', latin, 'select "für" from "Größe"')).toEqual([{ für: 'Äpfel' }]);
 });
 
 test('blocked or left, as the configuration says', async () => {

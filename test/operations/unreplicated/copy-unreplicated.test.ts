@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { runOperation } from '../../../src/engine/run-operation.ts';
 import { fenceSource } from '../../../src/operations/cutover/fence-source.ts';
+import { heldKey } from '../../../src/operations/cutover/rehearsal.ts';
 import { copyLargeObjects } from '../../../src/operations/large-objects/copy-large-objects.ts';
 import { createPublication } from '../../../src/operations/replication/create-publication.ts';
 import { createSlot } from '../../../src/operations/replication/create-slot.ts';
@@ -75,6 +76,21 @@ test('killed in the middle, behind another fence', async () => {
   await runOperation(fenceSource, pair.context(database));
   await proveKilledAndRunAgain(pair, copyUnreplicated, database, [10, 30, 60, 100]);
   await equal();
+});
+
+test('a rehearsal does it once, although the source goes on, and takes it back', async () => {
+  const rehearsed = await pair.database('rehearsed', 'create unlogged table t (a int)', ['source', 'target']);
+  await pair.query('source', rehearsed, 'insert into t values (1)');
+  const context = () => pair.context(rehearsed, { options: { rehearsal: true } });
+  await context().targetLedger.replace(heldKey(rehearsed), { run: 'r', lsn: '0/1' });
+  const verdict = await copyUnreplicated.check(context());
+  await copyUnreplicated.apply!(context(), 'missing' in verdict ? verdict.missing : []);
+  await pair.query('source', rehearsed, 'insert into t values (2)');
+  expect((await copyUnreplicated.check(context())).holds).toBe(true);
+  expect((await copyUnreplicated.check(pair.context(rehearsed))).holds, 'a cutover looks again').toBe(false);
+  expect(await copyUnreplicated.undo!(context())).toBe(true);
+  expect(await pair.query('target', rehearsed, 'select a from t')).toEqual([]);
+  expect((await copyUnreplicated.check(context())).holds).toBe(false);
 });
 
 test('a database that has nothing of all that is looked at once, and not changed', async () => {
