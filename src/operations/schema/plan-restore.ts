@@ -26,7 +26,7 @@ export async function planRestore(
     const late = withoutDeferred(after);
     const plan = [
       ...before.map((entry) => planned('schema', entry)),
-      ...late.map((entry) => planned(isIdentity(entry) ? 'schema' : 'late', entry)),
+      ...late.map((entry) => planned(isIdentity(entry) || needsKey(entry) ? 'schema' : 'late', entry)),
     ];
     await writeJournal(
       target,
@@ -47,6 +47,10 @@ const isUsers = ({ type, schema, name }: DumpEntry): boolean =>
   !((type === 'EXTENSION' || type === 'SCHEMA') && PGLOGICAL.has(name)) &&
   !/^(?:EXTENSION|SCHEMA) "?pglogical(?:_origin)?"?$/.test(name);
 const PGLOGICAL: ReadonlySet<string> = new Set(['pglogical', 'pglogical_origin']);
+
+/** What is behind a primary key in the dump because it needs it (GROUP BY names the key alone) belongs to the schema nevertheless. */
+const needsKey = ({ type }: DumpEntry): boolean =>
+  /^(?:MATERIALIZED VIEW|VIEW|FUNCTION|PROCEDURE|AGGREGATE)$/.test(type);
 
 /** Tells the entries of primary keys and replica identities from others. */
 async function identityEntries({ source }: Pick<OperationContext, 'source'>): Promise<(entry: DumpEntry) => boolean> {
