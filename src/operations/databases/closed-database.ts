@@ -24,13 +24,16 @@ export async function closeTarget({ targetCluster, target }: OperationContext): 
   const found = await maintenance.maybe(DatabaseDefinition, databaseDefinition(target.name));
   if (!found) return false;
   const privileges = await maintenance.many(DatabasePrivilege, databasePrivileges(target.name, found.acl));
-  const grantees = new Set(privileges.filter(({ privilege }) => privilege !== 'CREATE').map(({ grantee }) => grantee));
+  // Whoever owns it may create schemas in it whether or not it says so; everybody else gets that with the other privileges.
+  const granted = privileges.filter(({ privilege, grantee }) => privilege !== 'CREATE' || grantee !== found.owner);
+  const grantees = new Set(granted.map(({ grantee }) => grantee));
   if (grantees.size === 0 && found.connectionLimit === 0) return false;
   const statements = [
     fragment`alter database ${id(target.name)} connection limit 0`,
     ...[...grantees].map((grantee) => {
       const who = grantee === null ? fragment`public` : id(grantee);
-      return fragment`revoke connect, temporary on database ${id(target.name)} from ${who} cascade`;
+      const what = grantee === found.owner ? fragment`connect, temporary` : fragment`all`;
+      return fragment`revoke ${what} on database ${id(target.name)} from ${who} cascade`;
     }),
   ];
   // Several statements in one message: they commit together.

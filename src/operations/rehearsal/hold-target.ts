@@ -56,19 +56,25 @@ export const holdTarget = defineOperation({
     await targetLedger.replace(heldKey(target.name), { run: run.id, lsn } satisfies HeldNote);
   },
 
-  async undo(context: OperationContext) {
-    if (!(await heldTarget(context))) return false;
-    if (await openedDatabase(context)) {
-      await context.targetLedger.forget(heldKey(context.target.name));
-      return false;
-    }
-    for (const operation of PUT_BACK.toReversed()) {
-      await operation.undo?.({ ...context, input: operation.input.parse({}) });
-    }
-    await letGo(context);
-    return true;
-  },
+  undo: endRehearsal,
 });
+
+/**
+ * Where a rehearsal holds the target, everything is taken back that it has done there, and the target streams again.
+ * @returns whether there was a rehearsal to end
+ */
+export async function endRehearsal(context: OperationContext): Promise<boolean> {
+  if (!(await heldTarget(context))) return false;
+  if (await openedDatabase(context)) {
+    await context.targetLedger.forget(heldKey(context.target.name));
+    return false;
+  }
+  for (const operation of PUT_BACK.toReversed()) {
+    await operation.undo?.({ ...context, input: operation.input.parse({}) });
+  }
+  await letGo(context);
+  return true;
+}
 
 /** The subscription is off, and its worker is gone. */
 async function isStill(context: OperationContext): Promise<boolean> {

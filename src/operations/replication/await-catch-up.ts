@@ -5,6 +5,7 @@ import { defineOperation, holds, lacks } from '../../engine/operation.ts';
 import type { OperationContext } from '../../engine/operation.ts';
 import { openedDatabase } from '../cutover/opened.ts';
 import { lookForDrift } from '../drift/look.ts';
+import { endRehearsal } from '../rehearsal/hold-target.ts';
 import { refuseWithoutSlot } from './lost-slot.ts';
 import { pairOf } from './pair.ts';
 
@@ -54,6 +55,8 @@ export const awaitCatchUp = defineOperation({
     const { engine, settings, signal, progress, source, input } = context;
     const deadline = Date.now() + settings.deadlines.catchUp;
     await refuseWithoutSlot(context);
+    // A rehearsal that nobody has ended, e.g. because the queue was lost, holds the target still.
+    if (await endRehearsal(context)) context.log.warn('a rehearsal that was left is put back');
     if (!(await engine.subscription(pairOf(context))).running) await engine.wake?.(pairOf(context));
     let pause = LOOK_FIRST_MS;
     let most = 0;

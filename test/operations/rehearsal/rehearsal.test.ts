@@ -5,12 +5,13 @@ import { lookAtFence } from '../../../src/operations/cutover/fence.ts';
 import { fenceSource } from '../../../src/operations/cutover/fence-source.ts';
 import { openTarget } from '../../../src/operations/cutover/open-target.ts';
 import { heldTarget } from '../../../src/operations/cutover/rehearsal.ts';
+import { awaitCatchUp } from '../../../src/operations/replication/await-catch-up.ts';
 import { foreseeFence } from '../../../src/operations/rehearsal/foresee-fence.ts';
 import { closeTarget } from '../../../src/operations/databases/closed-database.ts';
 import { holdTarget } from '../../../src/operations/rehearsal/hold-target.ts';
 import { PUT_BACK } from '../../../src/operations/rehearsal/put-back.ts';
 import { subscriptionName } from '../../../src/replication/names.ts';
-import { lit } from '../../../src/postgres/sql.ts';
+import { id, lit } from '../../../src/postgres/sql.ts';
 import { proveContract, proveKilledAndRunAgain } from '../../helpers/contract.ts';
 import { TestPair } from '../../helpers/pair.ts';
 import { schemaOnBothSides, walkTo } from '../../helpers/streaming.ts';
@@ -39,6 +40,9 @@ beforeAll(async () => {
   pair = await TestPair.open({ settings: { deadlines: { fence: '2s' } } });
   database = await schemaOnBothSides(pair, 'My "odd" DB, 100%', TABLES, LATER);
   await closeTarget(pair.context(database));
+  const reader = id(pair.name('reader')).text;
+  for (const side of ['source', 'target'] as const) await pair.query(side, 'postgres', `create role ${reader}`);
+  await pair.query('source', 'postgres', `grant create on database ${id(database).text} to ${reader}`);
   await walkTo(pair, database, 'await-catch-up');
 });
 afterAll(() => pair[Symbol.asyncDispose]());
@@ -74,7 +78,7 @@ test('the target stands still while the source goes on; what is done on it then 
 
   // A cutover would have it so, and nothing would be missing.
   expect(await positions()).not.toEqual(stood);
-  expect(await doors()).toMatchObject([{ datconnlimit: 0 }]);
+  expect(await doors()).toMatchObject([{ datconnlimit: 0, datacl: expect.stringContaining('reader') }]);
   expect(await pair.query('target', database, 'select n::int from totals')).toEqual([{ n: 100 }]);
   const done = await pictureDatabase(pair.target, database);
   expect(done.filter((line) => /always|odd_event/.test(line))).toHaveLength(2);
@@ -113,6 +117,13 @@ test('killed in the middle, it converges, and is put back', async () => {
   await holdTarget.undo!(pair.context(database, rehearsing));
   const enabled = `select subenabled from pg_subscription where subname = ${lit(subscriptionName(database)).text}`;
   expect(await pair.query('target', 'postgres', enabled)).toEqual([{ subenabled: true }]);
+});
+
+test('a rehearsal that nobody has ended is put back before a cutover waits for the target', async () => {
+  await runOperation(holdTarget, pair.context(database, rehearsing));
+  const context = pair.context(database, { input: awaitCatchUp.input.parse({}) });
+  expect((await runOperation(awaitCatchUp, context)).output).toMatchObject({ opened: false });
+  expect(await heldTarget(pair.context(database))).toBeUndefined();
 });
 
 test('a target that does not come in time streams on', async () => {
