@@ -137,6 +137,10 @@ interface ReportedObjects {
   readonly tables: number | null;
   readonly triggers: number | null;
   readonly materializedViews: number | null;
+  readonly unloggedTables: number | null;
+  readonly largeObjects: number | null;
+  /** Tables and sequences of extensions that may hold what is the users'. */
+  readonly extensionTables: number | null;
 }
 
 export interface ReportedCutover {

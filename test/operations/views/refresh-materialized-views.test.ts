@@ -60,6 +60,12 @@ test('after another fence, full views are stale and are refreshed again', async 
   expect(await third()).toBe(4);
 });
 
+test('left, where the configuration says so', async () => {
+  await using other = await TestPair.open({ settings: { notReplicated: { materializedViews: 'leave' } } });
+  const left = await other.database('left', 'create materialized view m as select 1 as one', ['source']);
+  expect((await runOperation(refreshMaterializedViews, other.context(left))).changed).toBe(false);
+});
+
 test('a database without materialized views needs nothing', async () => {
   const plain = await pair.database('plain', 'create table t (a int primary key)', ['source', 'target']);
   expect(await runOperation(refreshMaterializedViews, pair.context(plain))).toEqual({
