@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { definePreflight, holds, lacks } from '../../engine/operation.ts';
+import type { OperationContext } from '../../engine/operation.ts';
 import { Point } from '../../engine/point.ts';
 import { clientTools } from './clusters/client-tools.ts';
 import { inventory } from './clusters/inventory.ts';
@@ -11,12 +12,12 @@ import { sourceSettings } from './clusters/source-settings.ts';
 import { tablespaces } from './clusters/tablespaces.ts';
 import { temporaryFolder } from './clusters/temporary-folder.ts';
 import { transactions } from './clusters/transactions.ts';
+import { wayBack } from './clusters/way-back.ts';
 import { pgbouncers } from './clusters/pgbouncer.ts';
 import { pglogical } from './clusters/pglogical.ts';
 import { pglogicalSourceCapacity, pglogicalTargetCapacity } from './clusters/pglogical-capacity.ts';
 import { lookAtAll } from './concern.ts';
 import type { Concern } from './concern.ts';
-import type { Traffic } from '../../postgres/traffic.ts';
 import type { EngineName } from '../../replication/engine.ts';
 
 /** What an engine needs of the servers, beside what all need. */
@@ -25,14 +26,14 @@ const ENGINES: Readonly<Record<EngineName, readonly Concern[]>> = {
   pglogical: [pglogical('source'), pglogical('target'), pglogicalSourceCapacity, pglogicalTargetCapacity],
 };
 
-const concernsFor = (engine: EngineName, traffic: Traffic): readonly Concern[] => [
+const concernsFor = ({ engine, traffic, settings }: OperationContext): readonly Concern[] => [
   temporaryFolder,
   sourceServer,
   targetServer,
   versions,
   clientTools,
   sourceSettings,
-  ...ENGINES[engine],
+  ...ENGINES[engine.name],
   hostRules,
   reachability,
   transactions,
@@ -40,6 +41,7 @@ const concernsFor = (engine: EngineName, traffic: Traffic): readonly Concern[] =
   tablespaces,
   inventory,
   ...(traffic.pgbouncers.length > 0 ? [pgbouncers] : []),
+  ...(settings.cutover.reverse ? wayBack : []),
 ];
 
 /** Everything about the two clusters as wholes that could stop an upgrade, or that an operator should know, all at once. */
@@ -51,7 +53,7 @@ export const checkClusters = definePreflight({
   output: z.strictObject({ points: z.array(Point) }),
 
   async check(context) {
-    const { points, findings } = await lookAtAll(context, concernsFor(context.engine.name, context.traffic));
+    const { points, findings } = await lookAtAll(context, concernsFor(context));
     const output = { points: [...points] };
     return findings.length > 0 ? lacks(findings, output) : holds(output);
   },

@@ -410,18 +410,12 @@ export const FINDINGS = [
       'query_wait_timeout of a PgBouncer is shorter than a cutover may take: clients that wait longer are disconnected.',
     remedy: 'Raise it for the time of the cutover, or shorten deadlines.outage.',
   },
-  // Before going back
+  // The way back
   {
-    code: 'not-switched-over',
-    meaning: 'A rollback was asked for where applications do not use the new cluster.',
-    remedy: '`pgconvoy cancel` takes back a cutover that has not opened the database yet.',
+    code: 'way-back-unsupported',
+    meaning: 'Rows cannot travel back to a source that is older than 9.5.',
+    remedy: 'Set cutover.reverse: false; then a cutover is for good.',
   },
-  {
-    code: 'no-way-back',
-    meaning: 'A rollback was asked for where rows have not been travelling back: it would lose what was written since.',
-    remedy: '`pgconvoy retry` of the cutover, where it has not come to its end; else there is no way back.',
-  },
-  // Before going back
   {
     code: 'not-switched-over',
     meaning: 'A rollback was asked for where applications do not use the new cluster.',

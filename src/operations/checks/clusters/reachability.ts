@@ -8,10 +8,10 @@ import type { HostRule } from '../../../postgres/catalog/server.ts';
 import { conninfo } from '../../../postgres/conninfo.ts';
 import type { Database } from '../../../postgres/database.ts';
 import { readHostRules } from '../../../postgres/host-rules.ts';
-import { libpqSslMode } from '../../../postgres/programs.ts';
 import { inSecrecy } from '../../../postgres/secrecy.ts';
 import { id, lit, sql } from '../../../postgres/sql.ts';
 import { offers } from '../../../postgres/versions.ts';
+import { fromOtherServer } from '../../replication/conninfo.ts';
 import { isAsked } from '../concern.ts';
 import type { Concern } from '../concern.ts';
 import type { CheckFinding } from '../findings.ts';
@@ -40,7 +40,7 @@ export const hostRules: Concern = {
       role: settings.replication.role,
       databases: run.databases,
       major,
-      tls: speaksTls(settings.source.fromTarget.sslmode ?? libpqSslMode(sourceCluster.cluster.address)),
+      tls: speaksTls(fromOtherServer(context).sslmode),
       ...(await whoCalls(context)),
     };
     const from = caller.socket ? 'a socket' : (caller.addresses[0] ?? "the target's address");
@@ -91,10 +91,10 @@ interface Address {
   readonly port: number;
 }
 
-const whereTo = ({ settings, sourceCluster: { cluster } }: OperationContext): Address => ({
-  host: settings.source.fromTarget.host ?? cluster.address.host,
-  port: settings.source.fromTarget.port ?? cluster.address.port,
-});
+const whereTo = (context: OperationContext): Address => {
+  const { host, port } = fromOtherServer(context);
+  return { host, port };
+};
 
 /** What the source answered to the target: undefined when it let us in, else the error's text without the password. */
 type Answer = string | undefined;
@@ -114,7 +114,7 @@ async function callSource(context: OperationContext): Promise<Answer> {
     user: address.user,
     password,
     dbname: context.source.name,
-    sslmode: context.settings.source.fromTarget.sslmode ?? libpqSslMode(address),
+    sslmode: fromOtherServer(context).sslmode,
     connect_timeout: Math.max(2, Math.ceil(address.connectTimeoutMs / 1_000)),
   });
   // A refused connection has an SQLSTATE that looks like a lost session of our own: so in a session apart.
