@@ -7,8 +7,8 @@ import { DatabaseError } from '../../postgres/errors.ts';
 import { lit, sql } from '../../postgres/sql.ts';
 import type { Sql } from '../../postgres/sql.ts';
 
-/** Asks one side; each question sees what was committed before it, or what a snapshot holds. */
-export type Read = <S extends z.ZodType>(row: S, statement: Sql) => Promise<z.output<S>[]>;
+/** Asks one side; each question sees what was committed before it, or what a snapshot holds. `bytes`: how much it reads. */
+export type Read = <S extends z.ZodType>(row: S, statement: Sql, bytes?: number) => Promise<z.output<S>[]>;
 
 export interface Sides {
   readonly source: Read;
@@ -52,6 +52,9 @@ export async function sideBySide(
   for (const each of ended) if (each.status === 'rejected') throw each.reason;
 }
 
+/** What is read at once: a limit of time would take longer to set. */
+const FEW_BYTES = 4 * 1_048_576;
+
 /** A session that prints values as the other side does. */
 export function readerOf(
   database: Database,
@@ -63,10 +66,12 @@ export function readerOf(
   }: Omit<Reading, 'snapshots'> & { readonly snapshot?: string | undefined },
 ): Read {
   let prepared: Promise<unknown> | undefined;
-  return async (row, statement) => {
+  return async (row, statement, bytes = Infinity) => {
     await (prepared ??= database.run(comparingSession(writing)));
     const options: StatementOptions = {
-      ...(deadline === undefined ? {} : { statementTimeoutMs: Math.max(1, deadline - Date.now()) }),
+      ...(deadline === undefined || bytes < FEW_BYTES
+        ? {}
+        : { statementTimeoutMs: Math.max(1, deadline - Date.now()) }),
       ...(lockTimeoutMs === undefined ? {} : { lockTimeoutMs }),
     };
     if (snapshot === undefined) return database.many(row, statement, options);

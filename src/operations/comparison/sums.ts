@@ -76,7 +76,11 @@ const unlessLate =
 
 async function both(sides: Sides, batch: readonly Piece[], { writing }: Work): Promise<DifferingPiece[]> {
   const statement = pieceSums(batch, writing);
-  const [there, here] = await Promise.all([sides.source(PieceSum, statement), sides.target(PieceSum, statement)]);
+  const bytes = batch.reduce((sum, piece) => sum + piece.bytes, 0);
+  const [there, here] = await Promise.all([
+    sides.source(PieceSum, statement, bytes),
+    sides.target(PieceSum, statement, bytes),
+  ]);
   const onTarget = new Map(here.map((sum) => [sum.n, sum]));
   return there.map((source) => ({ piece: batch[source.n]!, source, target: onTarget.get(source.n)! }));
 }

@@ -32,7 +32,7 @@ export const comparableTables = (): Sql => sql`
    order by bytes, 1, 2`;
 
 /** How a row becomes a number of 64 bits. `hash` is quick, but 10 does not have it; `md5` is the same everywhere. */
-export type Checksum = 'hash' | 'md5' | 'none';
+type Checksum = 'hash' | 'md5' | 'none';
 
 /** How both sides write their rows, so that equal ones are written alike. */
 export interface Writing {
