@@ -170,6 +170,24 @@ describe('passwords', () => {
     expect(warnings).toEqual([`${file} is ignored: others may read it (chmod 0600 "${file}")`]);
   });
 
+  test('consoles of PgBouncers: password, passwordFile or .pgpass; operations see none of it', () => {
+    put('word', 'from file\n');
+    put('.pgpass', '127.0.0.1:6432:pgbouncer:c:from pgpass\n');
+    const bouncers = ['user: a, password: plain', 'user: b, passwordFile: word', 'user: c'];
+    const hook = '{ at: opened, command: [dns], environment: { TOKEN: "${TOKEN}" } }';
+    const { config, settings } = load({
+      yaml: `source: { host: old }\ntarget: { host: new }\ncutover:\n  hooks: [${hook}]\n  pgbouncer: [${bouncers
+        .map((each) => `{ ${each}, file: pgbouncer.ini }`)
+        .join(', ')}]\n`,
+      env: { TOKEN: 's3cret' },
+    });
+    const secrets = ['plain', 'from file', 'from pgpass', 's3cret'];
+    expect(config.cutover.pgbouncer.map(({ password }) => password)).toEqual(secrets.slice(0, 3));
+    expect(config.cutover.pgbouncer[0]?.file).toBe(join(folder, 'pgbouncer.ini'));
+    expect(secretsOf(config)).toEqual(expect.arrayContaining(secrets));
+    for (const secret of secrets) expect(JSON.stringify(settings)).not.toContain(secret);
+  });
+
   test('a passwordFile that others may read is taken with a warning', () => {
     put('word', 'w', 0o644);
     const { addresses, warnings } = load({ yaml: yaml.replace('old,', 'old, passwordFile: word,') });

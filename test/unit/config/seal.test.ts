@@ -40,6 +40,15 @@ accept: [ large-objects ]
     expect(cipher.decrypt(at(sealed.text, 'board', 'token'), 'board.token')).toBe('two');
   });
 
+  test('those that stand in lists, and whatever a hook gets in its environment', () => {
+    const hook = '{ at: opened, command: [dns], environment: { TOKEN: three, ZONE: "${ZONE}" } }';
+    const lists = `cutover: { pgbouncer: [{ user: a, password: one, file: f }, { user: b, file: g }], hooks: [${hook}] }\n`;
+    const sealed = seal(lists);
+    expect(sealed.changed).toEqual(['cutover.pgbouncer.0.password', 'cutover.hooks.0.environment.TOKEN']);
+    expect(sealed.text).not.toMatch(/one|three/);
+    expect(unseal(sealed.text).text).toBe(lists);
+  });
+
   test('and back', () => {
     const back = unseal(seal(text).text);
     expect(back.changed).toEqual(['source.password', 'target.password', 'queue.url']);
