@@ -7,6 +7,7 @@ import { findingsOf, median, observedPointsOf, stepsOf } from '../run-facts.ts';
 import { predictionOf } from '../rehearsal/prediction.ts';
 import { observedOf } from './database.ts';
 import type { Report, ReportedApproval, ReportedServer, ReportedStage } from './report.ts';
+import { hooksOf } from './hooks.ts';
 import { rehearsalOf } from './rehearsed.ts';
 import { reportedStep, troublesOf } from './steps.ts';
 import { waiversOf } from './waivers.ts';
@@ -53,6 +54,7 @@ export function buildReport({ view, rehearsal, lines, ledgers, settings, written
     checks,
     findings,
     waivers: waiversOf(settings, findings),
+    hooks: hooksOf(steps),
     outage: outageOf(databases),
     prediction: predictionOf(view) ?? null,
     rehearsal: rehearsalOf(view, rehearsal),

@@ -2,7 +2,7 @@ import { integer, plural } from '../render/text.ts';
 import { facts, heading, paragraph, table } from './document.ts';
 import type { Block } from './document.ts';
 import type { ReportedComparison, ReportedDatabase, ReportedSequences, ReportedStep } from './report.ts';
-import { compared, DATABASE_STATES, when, resultOf, span, switchedOver } from './words.ts';
+import { compared, DATABASE_STATES, when, resultOf, span, switchedOver, WAYS_BACK } from './words.ts';
 
 /** All that the report says of one database. */
 export function databaseBlocks(database: ReportedDatabase): Block[] {
@@ -24,6 +24,7 @@ export function databaseBlocks(database: ReportedDatabase): Block[] {
       ['LSN of the fence', cutover?.lsn],
       ['opened at', cutover?.openedAt],
       ['write outage', cutover && span(cutover.outageMs)],
+      ['rows travel back', database.wayBack && WAYS_BACK[database.wayBack]],
       ['superusers that the fence does not keep out', cutover?.superusers.join(', ')],
     ]),
     ...(database.sequences ? sequenceBlocks(database.sequences, cutover?.from === 'earlier') : []),

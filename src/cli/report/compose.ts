@@ -16,6 +16,7 @@ export function documentOf(report: Report): Document {
       ...approvalBlocks(report),
       ...serverBlocks(report),
       ...resultBlocks(report),
+      ...hookBlocks(report),
       ...(report.prediction ? predictionBlocks(report.prediction) : []),
       ...(report.rehearsal ? rehearsalBlocks(report.rehearsal) : []),
       ...checkBlocks(report),
@@ -133,6 +134,23 @@ const resultRow = ({ name, state, objects, comparison, sequences, cutover }: Rep
   cutover?.lsn ?? '',
   span(cutover?.outageMs ?? null),
 ];
+
+function hookBlocks({ hooks }: Report): Block[] {
+  return [
+    ...(hooks.length > 0 ? [heading(2, 'Hooks')] : []),
+    ...table(
+      ['at', 'for', 'program', { right: 'took' }, { right: 'attempts' }, 'result'],
+      hooks.map(({ at, database, program, milliseconds, attempts, failure }) => [
+        at,
+        database ?? 'all databases',
+        program,
+        duration(milliseconds),
+        String(attempts),
+        failure ?? 'done',
+      ]),
+    ),
+  ];
+}
 
 function checkBlocks({ checks, findings, waivers }: Report): Block[] {
   const count = (state: 'OK' | 'KO' | 'note') => checks.filter((point) => point.state === state).length;

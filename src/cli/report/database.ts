@@ -9,7 +9,7 @@ export function observedOf(
   { name }: SelectedDatabase,
   steps: readonly StepView[],
   opened: Ledgers['opened'],
-): Pick<ReportedDatabase, 'state' | 'objects' | 'cutover' | 'sequences' | 'comparison'> {
+): Pick<ReportedDatabase, 'state' | 'objects' | 'cutover' | 'wayBack' | 'sequences' | 'comparison'> {
   const cutover = cutoverOf(steps, opened.get(name));
   return {
     state: stateOf(steps, cutover),
@@ -24,6 +24,7 @@ export function observedOf(
       extensionTables: countOf(steps, 'copy-unreplicated', 'extensionTables'),
     },
     cutover,
+    wayBack: wayBackOf(steps),
     sequences: sequencesOf(steps),
     comparison: comparisonOf(steps),
   };
@@ -35,6 +36,13 @@ function stateOf(steps: readonly StepView[], cutover: ReportedCutover | null): R
   if (is('cancelled')) return 'cancelled';
   if (!steps.every((step) => step.state === 'completed')) return 'unfinished';
   return cutover?.openedAt ? 'open' : 'done';
+}
+
+function wayBackOf(steps: readonly StepView[]): ReportedDatabase['wayBack'] {
+  const last = steps.findLast((step) => step.operation === 'start-reverse' && step.state === 'completed');
+  if (!last) return null;
+  if (!last.key.startsWith('undo-')) return 'open';
+  return last.changed ? 'ended' : null;
 }
 
 /** The step of that operation that was done last; not one that takes it back. */

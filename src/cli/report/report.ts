@@ -36,6 +36,8 @@ export interface Report {
   readonly checks: readonly (Point & { readonly state: 'OK' | 'KO' | 'note' })[];
   readonly findings: readonly Finding[];
   readonly waivers: readonly ReportedWaiver[];
+  /** Commands of the operator. */
+  readonly hooks: readonly ReportedHook[];
   readonly outage: ReportedOutage | null;
   /** Of a rehearsal. */
   readonly prediction: Prediction | null;
@@ -55,6 +57,17 @@ export interface ReportedWaiver {
   readonly reason: string | null;
   /** How many findings of this run it let pass; null where there are no findings of it. */
   readonly met: number | null;
+}
+
+export interface ReportedHook {
+  /** The moment of the cutover. */
+  readonly at: string;
+  /** Null: once for all databases of the run. */
+  readonly database: string | null;
+  readonly program: string;
+  readonly milliseconds: number;
+  readonly attempts: number;
+  readonly failure: string | null;
 }
 
 export interface ReportedRehearsal {
@@ -126,6 +139,8 @@ export interface ReportedDatabase {
   readonly steps: readonly ReportedStep[];
   readonly objects: ReportedObjects;
   readonly cutover: ReportedCutover | null;
+  /** Whether this run has let rows travel back from where applications write now, or ended that; null: neither. */
+  readonly wayBack: 'open' | 'ended' | null;
   readonly sequences: ReportedSequences | null;
   readonly comparison: ReportedComparison | null;
 }

@@ -40,6 +40,11 @@ export const DATABASE_STATES: Readonly<Record<ReportedDatabase['state'], string>
   unfinished: 'not finished',
 };
 
+export const WAYS_BACK: Readonly<Record<NonNullable<ReportedDatabase['wayBack']>, string>> = {
+  open: 'yes, since the end of this run (pgconvoy rollback goes back, pgconvoy finish ends it)',
+  ended: 'no more: ended by this run',
+};
+
 const CUTOVERS: Readonly<Record<ReportedCutover['from'], string>> = {
   run: 'by this run',
   earlier: 'before this run, which found it open',

@@ -157,6 +157,16 @@ const small = report(
           'open-target': done(160_400, 20, {
             output: { ...fence, openedAt: '2026-11-23 04:29:00.42+00', outageMs: 420 },
           }),
+          'run-hooks': done(160_500, 90, {
+            output: {
+              at: 'opened',
+              ran: [
+                { program: '/opt/tell', milliseconds: 40, attempts: 1 },
+                { program: '/opt/mail', milliseconds: 50, attempts: 3, failure: 'ended with 7 | no route' },
+              ],
+            },
+          }),
+          'reverse-start-reverse': done(160_600, 30, { operation: 'start-reverse', output: { subscription: 's' } }),
         }),
       }),
     ],
@@ -277,6 +287,21 @@ describe('a rehearsal', () => {
     });
     expect([small.prediction, rehearsal.rehearsal, awkward.rehearsal]).toEqual([null, null, null]);
   });
+});
+
+test('hooks, and whether rows travel back', () => {
+  expect(small.hooks).toEqual([
+    { at: 'opened', database: 'shop', program: '/opt/tell', milliseconds: 40, attempts: 1, failure: null },
+    {
+      at: 'opened',
+      database: 'shop',
+      program: '/opt/mail',
+      milliseconds: 50,
+      attempts: 3,
+      failure: 'ended with 7 | no route',
+    },
+  ]);
+  expect([small, awkward].map(({ databases }) => databases[0]!.wayBack)).toEqual(['open', null]);
 });
 
 test('waivers: why, where, and whether this run has met them', () => {
