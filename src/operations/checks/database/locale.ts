@@ -5,6 +5,7 @@ import {
   databaseLocale,
   temporaryCollationVersion,
 } from '../../../postgres/catalog/database-facts.ts';
+import type { Cluster } from '../../../postgres/cluster.ts';
 import { DatabaseError } from '../../../postgres/errors.ts';
 import { fragment, id, lit, sql } from '../../../postgres/sql.ts';
 import type { Concern } from '../concern.ts';
@@ -18,9 +19,33 @@ export const locale: Concern = {
   async look(context) {
     const { source, sourceCluster } = context;
     const here = await sourceCluster.maintenance.one(DatabaseLocale, databaseLocale(source.name));
-    return judgeLocale(source.name, here, await tryLocale(context, here));
+    return judgeLocale(source.name, here, await answerFor(context, here));
   },
 };
+
+/** For so long what the target has said of a locale counts for the next database that has the same, milliseconds. */
+const FRESH_MS = 30_000;
+
+interface Answered {
+  readonly at: number;
+  readonly answer: Promise<LocaleAnswer>;
+}
+const answers = new WeakMap<Cluster, Map<string, Answered>>();
+
+/** Most databases of a cluster have the same locale: the target is asked once for all that are checked together. */
+function answerFor(context: OperationContext, here: DatabaseLocale): Promise<LocaleAnswer> {
+  const { cluster } = context.targetCluster;
+  const known = answers.get(cluster) ?? new Map<string, Answered>();
+  answers.set(cluster, known);
+  const key = JSON.stringify([here.provider, here.locale, here.collate, here.ctype]);
+  const before = known.get(key);
+  // Who asked may have been cancelled, or lost its session: that is nothing to the next one.
+  if (before && Date.now() - before.at < FRESH_MS) return before.answer.catch(() => tryLocale(context, here));
+  const answer = tryLocale(context, here);
+  known.set(key, { at: Date.now(), answer });
+  answer.catch(() => known.delete(key));
+  return answer;
+}
 
 /** What the target says of a locale: its version (null: it keeps none), or why it cannot have it. */
 export type LocaleAnswer = { readonly version: string | null } | { readonly failure: string };
