@@ -112,7 +112,8 @@ function row(database: DatabaseStatus, nameWidth: number) {
 }
 
 /** How far the road has come on the source. */
-function sourceWords({ setup: { source }, slot }: DatabaseStatus): string {
+function sourceWords({ setup: { source, target }, slot }: DatabaseStatus): string {
+  if (target.opened) return source.fenced ? 'fenced' : '–';
   if (slot?.walStatus === 'lost') return 'slot lost';
   if (slot) return slot.active ? 'slot read' : 'slot idle';
   if (source.fenced) return 'fenced';
@@ -120,8 +121,8 @@ function sourceWords({ setup: { source }, slot }: DatabaseStatus): string {
 }
 
 /** How far the road has come on the target. */
-function targetWords({ setup: { source, target } }: DatabaseStatus): string {
-  if (target.opened) return 'open';
+function targetWords({ setup: { source, target }, slot }: DatabaseStatus): string {
+  if (target.opened) return slot ? 'open, way back' : 'open';
   if (target.subscription) return 'subscribed';
   if (target.schema !== 'nothing') return source.published || source.slot ? 'schema' : 'half made';
   if (target.ours) return 'empty';

@@ -65,7 +65,7 @@ const down = (reason: string): Verdict => ({ state: 'down', reason });
 
 function stateOf(seen: Seen): Verdict {
   const { setup, slot, subscription, known } = seen;
-  if (setup.target.opened) return { state: 'switched-over' };
+  if (setup.target.opened) return { state: 'switched-over', ...wayBack(seen) };
   if (!slot && !subscription) return known.source || known.target ? before(setup) : down('neither side can be asked');
   if (!known.target) {
     if (slot?.active) return { state: 'replicating' };
@@ -76,6 +76,23 @@ function stateOf(seen: Seen): Verdict {
     return { state: 'missing', reason: 'the slot makes the source keep WAL for it, and no subscription reads it' };
   if (!subscription.enabled) return { state: 'disabled' };
   return running(seen, subscription);
+}
+
+/** Nothing is said of a way back that was ended, or never made, or as it should be. */
+function wayBack({ slot, subscription, known }: Seen): { readonly reason?: string } {
+  if (!slot || !known.source) return {};
+  if (slot.walStatus === 'lost')
+    return {
+      reason: 'the target has removed WAL that the way back needs (max_slot_wal_keep_size): there is no rollback',
+    };
+  if (!subscription?.enabled)
+    return {
+      reason: 'rows do not travel back yet, and the target keeps WAL for it: pgconvoy retry its cutover, or finish',
+    };
+  if (subscription.applying) return {};
+  return {
+    reason: `rows do not travel back: ${subscription.errors?.applying ? 'its worker on the source fails' : 'no worker of it runs on the source'}; the source's log says why`,
+  };
 }
 
 /** Before the slot; where a part of the road is behind it already, start goes on from there. */

@@ -67,7 +67,7 @@ export async function readStatus(
     };
     return {
       configuration: configurationOf(clusters, engine, facts),
-      databases: await databasesOf(both, engine, facts, inCopy),
+      databases: await databasesOf(both, engine, facts, inCopy, await readBack(both, engine, facts.target)),
       unreachable: [
         ...(source.status === 'rejected' ? [{ side: 'source' as const, message: errorText(source.reason) }] : []),
         ...(target.status === 'rejected' ? [{ side: 'target' as const, message: errorText(target.reason) }] : []),
@@ -126,6 +126,27 @@ async function readTarget(
   };
 }
 
+/** What travels back, where a database was switched over. */
+interface Back {
+  readonly slots: ReadonlyMap<string, TimedSlot>;
+  readonly subscriptions: ReadonlyMap<string, SubscriptionOverview>;
+}
+
+async function readBack(
+  { source, target }: Readonly<Record<'source' | 'target', BoundCluster>>,
+  engine: ReplicationEngine | undefined,
+  facts: TargetFacts | undefined,
+): Promise<Back> {
+  const opened = [...(facts?.opened ?? [])];
+  if (opened.length === 0) return { slots: new Map(), subscriptions: new Map() };
+  const [slots, subscriptions] = await Promise.all([
+    readSlots(target),
+    // A source that is away is told elsewhere.
+    (engine ?? nativeEngine).overview(source, opened).catch(() => []),
+  ]);
+  return { slots, subscriptions: new Map(subscriptions.map((one) => [one.database, one])) };
+}
+
 const usable = (listed: readonly ListedDatabase[]): ReadonlySet<string> =>
   new Set(listed.filter(({ connectable, invalid }) => connectable && !invalid).map(({ name }) => name));
 
@@ -155,6 +176,7 @@ async function databasesOf(
   engine: ReplicationEngine | undefined,
   { source, target }: Facts,
   inCopy: readonly string[],
+  back: Back,
 ): Promise<ClusterStatus['databases']> {
   const names = [
     ...new Set([
@@ -162,6 +184,7 @@ async function databasesOf(
       ...(source?.slots.keys() ?? []),
       ...(target?.subscriptions.keys() ?? []),
       ...(target?.ours ?? []),
+      ...back.slots.keys(),
     ]),
   ].filter((name) => !isCanary(name));
   const seen = names.sort().map((database) => ({ database, setup: setupOf(database, { source, target }) }));
@@ -173,14 +196,15 @@ async function databasesOf(
     waiting: seen.filter(({ setup }) => waitsForStart(setup)).map(({ database }) => database),
   });
   return seen.map(({ database, setup }) => {
-    const slot = source?.slots.get(database);
+    const isBack = setup.target.opened;
+    const slot = (isBack ? back.slots : source?.slots)?.get(database);
     const isPublished = published.get(database);
     return judge({
       database,
       setup: isPublished === undefined ? setup : { ...setup, source: { ...setup.source, published: isPublished } },
       slot: slot?.slot,
       lagSeconds: slot?.lagSeconds,
-      subscription: target?.subscriptions.get(database),
+      subscription: (isBack ? back.subscriptions : target?.subscriptions)?.get(database),
       tables: tables.get(database),
       workers: target?.workers,
       inCopy: inCopy.includes(database),

@@ -51,11 +51,11 @@ export interface DatabaseStatus {
   readonly setup: DatabaseSetup;
   /** Of a database that is being copied. */
   readonly tables?: TableCounts;
-  /** WAL that the target has not confirmed, of all databases of the source, bytes. */
+  /** WAL that the target has not confirmed, of all databases of the source, bytes; once it is switched over, in the other direction. */
   readonly lagBytes?: number;
   /** At most so old is what it has not confirmed, seconds: see `secondsBehind`. */
   readonly lagSeconds?: number;
-  /** What the slot makes the source keep. */
+  /** What the slot makes the source keep; once it is switched over, what the way back makes the target keep. */
   readonly slot?: { readonly active: boolean; readonly walStatus?: string; readonly retainedBytes: number };
 }
 
