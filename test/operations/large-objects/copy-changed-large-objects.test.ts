@@ -43,7 +43,7 @@ test('killed in the middle', async () => {
   await pair.query(
     'source',
     database,
-    `select lo_from_bytea(0, convert_to(repeat(n::text, 99), 'UTF8')) from generate_series(1, 3000) n`,
+    `select lo_from_bytea(0, convert_to(repeat(n::text, 99), 'UTF8')) from generate_series(1, 700) n`,
   );
   await proveKilledAndRunAgain(pair, copyChangedLargeObjects, database, [50, 200, 400]);
   expect(await onTarget()).toEqual(await onSource());

@@ -60,10 +60,10 @@ describe('from 15 to 18', () => {
     await pair.query(
       'source',
       database,
-      `select lo_from_bytea(0, convert_to(repeat(n::text, 50), 'UTF8')) from generate_series(1, 8000) n`,
+      `select lo_from_bytea(0, convert_to(repeat(n::text, 50), 'UTF8')) from generate_series(1, 4000) n`,
     );
     const { output } = await proveKilledAndRunAgain(pair, copyLargeObjects, database, [100, 400, 800]);
-    expect(output).toMatchObject({ objects: 8000 });
+    expect(output).toMatchObject({ objects: 4000 });
     const sums = (side: 'source' | 'target') =>
       pair.query(
         side,
