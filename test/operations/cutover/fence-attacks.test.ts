@@ -100,12 +100,14 @@ const endOf = (client: pg.Client): Promise<never> => {
   return end;
 };
 
+/** Never the same number twice: a source of 10 does not tell the target that it has emptied a table. */
+let lastId = 1_000;
+
 /** Attackers, each with a session of its own that it opens again and again, until they are called off. */
 class Siege implements AsyncDisposable {
   readonly attackers: Attacker[] = [];
   readonly #pair: TestPair;
   readonly #running: Promise<void>[] = [];
-  #next = 1_000;
   #over = false;
 
   constructor(pair: TestPair) {
@@ -144,7 +146,7 @@ class Siege implements AsyncDisposable {
     let client: pg.Client | undefined;
     let end: Promise<never> | undefined;
     while (!this.#over) {
-      const id = ++this.#next;
+      const id = ++lastId;
       try {
         if (!client || !end) {
           client = await open();
