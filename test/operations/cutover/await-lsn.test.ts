@@ -1,11 +1,15 @@
+import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { runOperation } from '../../../src/engine/run-operation.ts';
 import { awaitLsn } from '../../../src/operations/cutover/await-lsn.ts';
 import { fenceSource } from '../../../src/operations/cutover/fence-source.ts';
+import { awaitCatchUp } from '../../../src/operations/replication/await-catch-up.ts';
 import { copyTables } from '../../../src/operations/replication/copy-tables.ts';
+import { pairOf } from '../../../src/operations/replication/pair.ts';
 import { proveKilledAndRunAgain } from '../../helpers/contract.ts';
 import { TestPair } from '../../helpers/pair.ts';
 import { schemaOnBothSides, walkTo } from '../../helpers/streaming.ts';
+import { eventually } from '../../helpers/wait.ts';
 
 describe.each([
   { source: 10, target: 18 },
@@ -72,3 +76,29 @@ test('past the deadline the fence is taken down, and trying again raises it anew
   expect((await fenceSource.check(pair.context(database))).holds).toBe(true);
   expect(await pair.query('target', database, 'select id from t order by id')).toEqual([{ id: 1 }, { id: 2 }]);
 });
+
+test('two million rows committed right before the fence, while the lag reads nothing: it waits for every one', async () => {
+  await using pair = await TestPair.open({ settings: { deadlines: { fence: '2m', outage: '3m' } } });
+  const database = await schemaOnBothSides(
+    pair,
+    'huge',
+    'create table t (id int); alter table t replica identity full',
+  );
+  await walkTo(pair, database, 'await-catch-up');
+  const writer = new pg.Client({ ...pair.clusters.source.address, database });
+  await writer.connect();
+  await writer.query('begin');
+  await writer.query('insert into t select generate_series(1, 2000000)');
+  // The target has confirmed all there is of it to send: nothing, before the commit.
+  const { engine } = pair.context(database);
+  const slot = () => engine.slot(pairOf(pair.context(database)));
+  await eventually(async () => expect((await slot()).lagBytes).toBeLessThan(10_000), { timeoutMs: 60_000 });
+  expect((await runOperation(awaitCatchUp, pair.context(database, { input: { bytes: 10_000 } }))).changed).toBe(false);
+  await writer.query('commit');
+  await writer.end();
+  await runOperation(fenceSource, pair.context(database));
+  await runOperation(awaitLsn, pair.context(database));
+  expect(await pair.query('target', database, 'select count(*)::int, sum(id::bigint)::text from t')).toEqual([
+    { count: 2_000_000, sum: '2000001000000' },
+  ]);
+}, 180_000);
