@@ -5,6 +5,7 @@ import { applies, conditionOf } from '../../../src/engine/workflow.ts';
 import type { Row } from '../../../src/engine/workflow.ts';
 import * as op from '../../../src/operations/index.ts';
 import { takingBack } from '../../../src/replication/engines.ts';
+import { readStatus } from '../../../src/runtime/status/read-status.ts';
 import { finish } from '../../../workflows/finish.ts';
 import { rollback } from '../../../workflows/rollback.ts';
 import { start } from '../../../workflows/start.ts';
@@ -105,6 +106,13 @@ test.for<readonly [Major, Major, EngineName]>([
     { code: 'rows-differ', message: expect.stringContaining('1 row with other contents ("id" = 7)') },
   ]);
   await change('x');
+
+  const { databases } = await readStatus(pair.clusters, new AbortController().signal);
+  expect(databases.find((each) => each.database === database)).toMatchObject({
+    state: 'switched-over',
+    lagBytes: expect.any(Number),
+    slot: { retainedBytes: expect.any(Number) },
+  });
 
   await walk(pair, database, rollback.rows, true);
   const [second] = await write('source', 3);
