@@ -48,10 +48,10 @@ const failed = (exitCodes: readonly (1 | 3 | 4)[]) =>
   });
 
 test('a hook that failed when there was nothing to go back to is told at the end', () => {
-  const ran = (at: string, failure?: string) => ({
+  const ran = (at: string, why?: string) => ({
     state: 'completed' as const,
     changed: true,
-    output: { at, ran: [{ program: 'dns', ...(failure === undefined ? {} : { failure }) }] },
+    output: { at, ran: [{ program: 'dns', ...(why === undefined ? {} : { failure: why }) }] },
   });
   const view = run({
     state: 'completed',
