@@ -4,6 +4,9 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { expect, test } from 'vitest';
+import { configuredOptions } from '../../src/cli/run-options.ts';
+import { Config } from '../../src/config/schema.ts';
+import { planOf } from '../../src/engine/plan.ts';
 import { recordServer } from '../helpers/run-folder.ts';
 import { assertRun, Scenario } from '../helpers/scenario.ts';
 import { workflows } from '../../workflows/index.ts';
@@ -51,12 +54,15 @@ function keepWorker(scenario: Scenario) {
   };
 }
 
+/** What runs of a configuration without anything in it go through. */
 const stepsOf = (...names: readonly (keyof typeof workflows)[]): string[] =>
-  names.flatMap((name) =>
-    workflows[name]!.rows.flatMap((row) =>
-      'operation' in row ? `${row.policy.direction === 'undo' ? 'undo-' : ''}${row.operation.name}` : [],
-    ),
-  );
+  names.flatMap((name) => {
+    const workflow = workflows[name]!;
+    const options = configuredOptions(workflow, Config.parse({}));
+    return planOf(workflow, [{ oid: 1, name: 'a' }], options).stages.flatMap((stage) =>
+      stage.kind === 'gate' ? [] : stage.steps.map(({ key }) => key),
+    );
+  });
 
 test.for([
   ['native', 15],
@@ -70,13 +76,17 @@ test.for([
     try {
       await using writers = scenario.startWriters();
       await writers.everywhere();
-      for (const command of [['fix', '--yes'], ['setup'], ['start'], ['stop', '--yes']]) {
+      const rehearsal = engine === 'native' ? (['rehearse'] as const) : [];
+      const commands = ['fix', 'setup', 'start', ...rehearsal, 'stop'] as const;
+      const asking = new Set<string>(['fix', 'rehearse', 'stop']);
+      for (const name of commands) {
+        const command = asking.has(name) ? [name, '--yes'] : [name];
         assertRun(await scenario.command(...command), 0, 'completed', worker.log());
       }
       await writers.onTarget(3);
       await scenario.prove(await writers.stop());
 
-      const steps = [...new Set(stepsOf('fix', 'setup', 'start', 'stop'))];
+      const steps = [...new Set(stepsOf(...commands))];
       const expected = steps.flatMap((step) => [`${step} middle`, `${step} end`]);
       expect(worker.deaths().toSorted()).toEqual(expected.toSorted());
       expect(new Set(worker.codes)).toEqual(new Set(['SIGKILL']));
