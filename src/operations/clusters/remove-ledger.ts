@@ -16,6 +16,7 @@ const TO_PUT_BACK: ReadonlySet<string> = new Set([
   'replication-secret',
   'extension',
   'quiet-log',
+  'silent-trigger',
 ]);
 
 interface Kept {

@@ -8,6 +8,7 @@ import { parseSetting, sameSetting, setClause } from '../../postgres/settings.ts
 import { fragment, id, join, lit, sql } from '../../postgres/sql.ts';
 import type { Fragment } from '../../postgres/sql.ts';
 import { offers } from '../../postgres/versions.ts';
+import { fenceKey, proofKey } from '../cutover/fence.ts';
 import { openedDatabase } from '../cutover/opened.ts';
 import { clearDatabase } from '../schema/clear-database.ts';
 import { forgetSchema, schemaState } from '../schema/schema-state.ts';
@@ -103,6 +104,8 @@ export const createDatabase = defineOperation({
     if ('existed' in before) await giveBack(context, before.existed);
     else if (await targetDefinition(context)) await dropDatabase(context);
     await forgetSchema(context);
+    // Where applications had been led back from it, it was fenced.
+    for (const key of [fenceKey, proofKey]) await targetLedger.forget(key(context.target.name));
     await targetLedger.forget(ledgerKey(context));
     return true;
   },

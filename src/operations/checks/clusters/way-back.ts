@@ -94,7 +94,7 @@ const ofWayBack = (finding: CheckFinding): CheckFinding => ({
 });
 
 /** @see https://www.postgresql.org/docs/current/logical-replication-config.html */
-export function judgeTargetForWayBack(target: Capacity, databases: number): CheckPoint[] {
+function judgeTargetForWayBack(target: Capacity, databases: number): CheckPoint[] {
   const limits = limitsOf(target.limits);
   const demand = { side: 'target', needed: databases, why: `one for each of ${databases} databases` } as const;
   const { slots, senders } = target.use;
@@ -105,7 +105,7 @@ export function judgeTargetForWayBack(target: Capacity, databases: number): Chec
 }
 
 /** @see https://www.postgresql.org/docs/current/logical-replication-config.html */
-export function judgeSourceForWayBack(source: Capacity, databases: number): CheckPoint[] {
+function judgeSourceForWayBack(source: Capacity, databases: number): CheckPoint[] {
   const limits = limitsOf(source.limits);
   const demand = { side: 'source', needed: databases, why: `one for each of ${databases} databases` } as const;
   const { subscriptions, origins } = source.use;
