@@ -5,7 +5,7 @@ import { letIn } from '../../../src/operations/cutover/let-in.ts';
 import { copyDatabasePrivileges } from '../../../src/operations/databases/copy-database-privileges.ts';
 import { createDatabase } from '../../../src/operations/databases/create-database.ts';
 import { copySchema } from '../../../src/operations/schema/copy-schema.ts';
-import { id } from '../../../src/postgres/sql.ts';
+import { id, lit } from '../../../src/postgres/sql.ts';
 import { proveContract, proveKilledAndRunAgain } from '../../helpers/contract.ts';
 import { onServer, TestPair } from '../../helpers/pair.ts';
 
@@ -136,11 +136,17 @@ describe('who gets in', () => {
     const name = await pair.database('fenced');
     await runOperation(createDatabase, pair.context(name));
     const before = await accessOf('source', name);
+    const [written] = await pair.query(
+      'source',
+      'postgres',
+      `select pg_get_userbyid(datdba)::text as owner, coalesce(datacl, acldefault('d', datdba))::text as acl
+         from pg_database where datname = ${lit(name).text}`,
+    );
     await pair
       .context(name)
       .sourceLedger.record(
         { kind: 'fence', database: name },
-        { acl: null, connectionLimit: -1, readOnly: null, fencedAt: 'now' },
+        { ...written, connectionLimit: -1, readOnly: null, fencedAt: 'now' },
       );
     await pair.query(
       'source',
