@@ -12,6 +12,7 @@ import * as identities from '../../src/postgres/catalog/identities.ts';
 import * as indexedTables from '../../src/postgres/catalog/indexed-tables.ts';
 import * as inventory from '../../src/postgres/catalog/inventory.ts';
 import * as largeObjects from '../../src/postgres/catalog/large-objects.ts';
+import * as agreement from '../../src/postgres/catalog/agreement.ts';
 import * as ledgerNotes from '../../src/postgres/catalog/ledger-notes.ts';
 import * as listedDatabases from '../../src/postgres/catalog/listed-databases.ts';
 import * as materializedViews from '../../src/postgres/catalog/materialized-views.ts';
@@ -153,6 +154,9 @@ export const sourceQueries = (database: string): SourceQuery[] => [
   ask('ledger-notes.recordNote', ledgerNotes.recordNote(KEY, { a: 1 }), NOTHING),
   ask('ledger-notes.replaceNote', ledgerNotes.replaceNote(KEY, { a: 2 }), NOTHING),
   ask('ledger-notes.notes', ledgerNotes.notes('test'), ledgerNotes.LedgerEntry),
+  ask('ledger-notes.lockedNote', ledgerNotes.lockedNote(KEY), ledgerNotes.LedgerEntry),
+  ask('agreement.fencesAsNoted', agreement.fencesAsNoted('7', [database]), agreement.FenceAsNoted),
+  ask('agreement.decideToOpen', agreement.decideToOpen([database], { run: 'test', attempt: 0, on: '7' }), NOTHING),
   ask('ledger-notes.forgetNote', ledgerNotes.forgetNote(KEY), NOTHING),
   ask('listed-databases.listedDatabases', listedDatabases.listedDatabases(), listedDatabases.ListedDatabase),
   ask('listed-databases.holdsUserObjects', listedDatabases.holdsUserObjects(), listedDatabases.HoldsUserObjects),
@@ -232,6 +236,7 @@ export const sourceStatements = (major: number): SourceQuery[] =>
 
 /** What else src/postgres/catalog exports: only for targets, or no query of its own. */
 export const OTHER_EXPORTS: readonly string[] = [
+  'database-definitions.presentPrivileges',
   'database-definitions.privilegesWithout',
   'database-definitions.userObjects',
   'database-facts.temporaryCollationVersion',
@@ -276,4 +281,6 @@ export const OTHER_EXPORTS: readonly string[] = [
   'unreplicated.copyExtensionRowsOut',
   'unreplicated.referencedTables',
   'unreplicated.removeExtensionRows',
+  'ways-to-write.giveBackMakers',
+  'ways-to-write.withdrawMakers',
 ];

@@ -42,7 +42,7 @@ describe.each(PAIRS)('from $source to $target', ({ source, target }) => {
       onProgress: (progress) => seen.push(progress),
     });
     expect(output).toEqual({ tables: 3 });
-    const copied = seen.filter(({ unit }) => unit === 'bytes').at(-1);
+    const copied = seen.findLast(({ unit }) => unit === 'bytes');
     expect(copied?.total).toBeGreaterThan(0);
     expect(copied?.done).toBe(copied?.total);
     await pair.query(
