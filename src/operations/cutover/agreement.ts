@@ -41,7 +41,7 @@ async function refusal({ sourceCluster, run }: AgreementContext, databases: read
   const late = databases.filter((database) => found.get(database)?.late);
   if (late.length > 0) {
     return new DeadlineExceeded(
-      `source, ${named(late)}: the deadline of the write outage has passed before everything was ready`,
+      `${sourceCluster.side}, ${named(late)}: the deadline of the write outage has passed before everything was ready`,
       { hint: `Retry the run (pgconvoy retry ${run.id}): it fences anew.` },
     );
   }
@@ -50,7 +50,7 @@ async function refusal({ sourceCluster, run }: AgreementContext, databases: read
     return !fence?.proven || fence.run !== run.id || fence.attempt !== (run.attempt ?? 0);
   });
   return new PgconvoyError(
-    `source, ${named(gone.length > 0 ? gone : databases)}: the fence does not stand any more, or is another worker's by now, so writes may have been made that the target lacks`,
+    `${sourceCluster.side}, ${named(gone.length > 0 ? gone : databases)}: the fence does not stand any more, or is another worker's by now, so writes may have been made that the target lacks`,
     { hint: `Retry the run (pgconvoy retry ${run.id}): it fences anew.` },
   );
 }

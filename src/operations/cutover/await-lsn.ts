@@ -48,7 +48,7 @@ export const awaitLsn = defineOperation({
       if (waited > settings.deadlines.fence) {
         await giveBack(context);
         throw new DeadlineExceeded(
-          `target, database "${source.name}": it has not got everything up to ${lsn} within ${settings.deadlines.fence} ms. The fence is down again, the source takes writes`,
+          `${context.target.side}, database "${source.name}": it has not got everything up to ${lsn} within ${settings.deadlines.fence} ms. The fence is down again, the source takes writes`,
           {
             hint: "See the target server's log for `logical replication`, or raise deadlines.fence. Retrying the step fences the source anew.",
           },

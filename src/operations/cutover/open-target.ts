@@ -80,7 +80,7 @@ async function requireReady(context: OperationContext): Promise<void> {
       : `the target has not confirmed everything up to ${fence.lsn}`
     : `the fence does not stand (missing: ${missing.join(', ')}), so writes may have been made that the target lacks`;
   if (reason === undefined) return;
-  throw new PgconvoyError(`source, database "${source.name}": ${reason}`, {
+  throw new PgconvoyError(`${source.side}, database "${source.name}": ${reason}`, {
     hint: 'Start the cutover of this database again: `pgconvoy stop`.',
   });
 }

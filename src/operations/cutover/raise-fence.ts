@@ -151,7 +151,7 @@ async function shut({ source, sourceCluster, settings }: FenceContext, before: F
     if (letIn.length === 0) return state.version;
     if (attempt === SHUTS) {
       throw new PgconvoyError(
-        `source, database "${source.name}": somebody lets others in again and again: ${letIn.map((role) => role ?? 'PUBLIC').join(', ')}`,
+        `${source.side}, database "${source.name}": somebody lets others in again and again: ${letIn.map((role) => role ?? 'PUBLIC').join(', ')}`,
         { hint: 'Stop what grants CONNECT on the database, then retry the step.', disposition: 'retry' },
       );
     }
@@ -224,7 +224,7 @@ const describeSession = (session: EndedSession) =>
 
 function stayed({ source, settings }: FenceContext, who: readonly string[]): DeadlineExceeded {
   return new DeadlineExceeded(
-    `source, database "${source.name}": within ${settings.deadlines.fence} ms it could not be freed of ${who.slice(0, 5).join('; ')}. The fence is down again, the database takes writes`,
+    `${source.side}, database "${source.name}": within ${settings.deadlines.fence} ms it could not be freed of ${who.slice(0, 5).join('; ')}. The fence is down again, the database takes writes`,
     { hint: 'Stop these programs (superusers can always connect again), then retry the step.' },
   );
 }

@@ -82,7 +82,7 @@ export const awaitCatchUp = defineOperation({
         await refuseWithoutSlot(context);
         const drift = state.running ? undefined : await drifted(context);
         throw new DeadlineExceeded(
-          `target, database "${source.name}": not caught up within ${settings.deadlines.catchUp} ms (to ${input.bytes} bytes): ${describe(state)}${drift ? `; ${drift.message}` : ''}`,
+          `${context.target.side}, database "${source.name}": not caught up within ${settings.deadlines.catchUp} ms (to ${input.bytes} bytes): ${describe(state)}${drift ? `; ${drift.message}` : ''}`,
           {
             hint: state.running
               ? 'Wait for a quieter time or end long transactions on the source, then retry the step.'
@@ -125,9 +125,9 @@ async function drifted(context: OperationContext): Promise<Drift | undefined> {
   return likely && { message: likely.message, hint: `${likely.remedy} Then retry the step.` };
 }
 
-function doesNotApply({ source }: OperationContext, failures: number, drift: Drift | undefined): PgconvoyError {
+function doesNotApply({ source, target }: OperationContext, failures: number, drift: Drift | undefined): PgconvoyError {
   return new PgconvoyError(
-    `target, database "${source.name}": the subscription's worker has failed ${failures} times in a row to apply a change, so the target cannot catch up${drift ? `; ${drift.message}` : ''}`,
+    `${target.side}, database "${source.name}": the subscription's worker has failed ${failures} times in a row to apply a change, so the target cannot catch up${drift ? `; ${drift.message}` : ''}`,
     {
       hint:
         drift?.hint ??

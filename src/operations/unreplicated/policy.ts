@@ -31,7 +31,7 @@ export function refuseUnreplicated(
   seen: string,
 ): never {
   throw new PgconvoyError(
-    `source, database "${source.name}": it holds ${seen}, which replication does not carry, and the configuration blocks (notReplicated.${what})`,
+    `${source.side}, database "${source.name}": it holds ${seen}, which replication does not carry, and the configuration blocks (notReplicated.${what})`,
     {
       hint: `Set notReplicated.${what}: copy, or leave; or accept the finding ${FINDING_OF[what]}, with the reason. Then retry the step.`,
     },

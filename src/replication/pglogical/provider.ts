@@ -63,7 +63,7 @@ export async function refuseGenerated(source: Database, tables?: readonly TableN
   const first = found.find((table) => wanted?.has(tableKey(table)) ?? true);
   if (!first) return;
   throw new PgconvoyError(
-    `source, database "${source.name}": pglogical cannot carry ${id(first.schema, first.name).text}, which has generated columns (${first.columns.map((column) => id(column).text).join(', ')}): its worker would crash the whole target server`,
+    `${source.side}, database "${source.name}": pglogical cannot carry ${id(first.schema, first.name).text}, which has generated columns (${first.columns.map((column) => id(column).text).join(', ')}): its worker would crash the whole target server`,
     { hint: `Set engine: native in the configuration, or leave "${source.name}" out with databases.exclude.` },
   );
 }
