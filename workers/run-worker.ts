@@ -2,11 +2,12 @@ import { once } from 'node:events';
 import type { LoadedConfig } from '../src/config/load.ts';
 import type { Logger } from '../src/log.ts';
 import { operations } from '../src/operations/index.ts';
-import { openQueues } from '../src/queue/queues.ts';
+import { isCuttingOver, openQueues } from '../src/queue/queues.ts';
 import { startWorkers } from '../src/queue/workers.ts';
 import type { Workers } from '../src/queue/workers.ts';
 import { closeClusters, openClusters } from '../src/runtime/clusters.ts';
 import { createExecutor } from '../src/runtime/execute.ts';
+import { startKeeper } from '../src/runtime/keeper.ts';
 import { workflows } from '../workflows/index.ts';
 import { boardBeside } from './board-beside.ts';
 
@@ -28,6 +29,8 @@ export async function runWorker({ loaded, log, signal, stay }: WorkerRequest): P
   const queues = await openQueues(config.queue, 'worker', log);
   const clusters = openClusters(loaded);
   const executor = createExecutor(clusters, operations);
+  const keeping = new AbortController();
+  const keeper = startKeeper({ clusters, isCuttingOver: () => isCuttingOver(queues), log, signal: keeping.signal });
   // Looked for while nothing else is to do; the step that needs the programs says what is wrong with them.
   void clusters.programs.version().catch(() => {});
   try {
@@ -41,10 +44,14 @@ export async function runWorker({ loaded, log, signal, stay }: WorkerRequest): P
     });
     if (stay) {
       await using board = await boardBeside({ config, queues, clusters, log });
-      await stay(workers, signal, board?.url);
+      // As long as a fence stands, somebody is there to take it down in time.
+      const idle = async () => !keeper.isNeeded() && (await workers.idle());
+      await stay({ ...workers, idle }, signal, board?.url);
     } else if (!signal.aborted) await once(signal, 'abort');
     await workers.stop();
   } finally {
+    keeping.abort();
+    await keeper.ended;
     await Promise.allSettled([executor.close(), closeClusters(clusters), queues.close()]);
   }
 }

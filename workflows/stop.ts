@@ -22,7 +22,8 @@ const wayBack = { when: 'reverse', reversed: true } as const;
 
 /**
  * The cutover. Every database that has caught up is fenced, waits for its last row, and is opened on the target at once: outages
- * are short and one after the other, as many at a time as the budget says.
+ * are short and one after the other, as many at a time as the budget says. Where they are switched over together, nobody opens before
+ * all are ready and have agreed.
  */
 export const stop = defineWorkflow({
   name: 'stop',
@@ -52,6 +53,8 @@ export const stop = defineWorkflow({
     eachDatabase(op.copyDatabasePrivileges),
     eachDatabase(op.switchReverse, {}, wayBack),
     ...hooks('before-open'),
+    barrier('Every database is ready to be opened', { when: 'together' }),
+    cluster(op.agreeToOpen, {}, { when: 'together' }),
     eachDatabase(op.openTarget),
     eachDatabase(op.switchPgbouncer, {}, { when: 'pgbouncer', attempts: 20 }),
     ...hooks('opened', { unless: ['back'] }),

@@ -4,7 +4,7 @@ import { hookOption, optionsOf } from '../engine/workflow.ts';
 import type { RunOptions, Workflow } from '../engine/workflow.ts';
 
 /** What the configuration says of a workflow's rows, as options that the run keeps: a later change of the configuration does not bend it. */
-export function configuredOptions(workflow: Workflow, { cutover, comparison }: Config): RunOptions {
+export function configuredOptions(workflow: Workflow, { cutover, comparison, deadlines }: Config): RunOptions {
   const configured: RunOptions = {
     together: cutover.together,
     reverse: cutover.reverse,
@@ -15,5 +15,8 @@ export function configuredOptions(workflow: Workflow, { cutover, comparison }: C
   // A rehearsal keeps those of the cutover, to tell what of it was left out.
   const known = optionsOf(workflow.name === 'rehearse' ? stop : workflow);
   const asked = Object.entries(configured).filter(([name]) => known.has(name));
-  return { ...Object.fromEntries(asked), ...workflow.options };
+  const outage = workflow.rows.some((row) => 'operation' in row && row.policy.startsOutage)
+    ? { outage: deadlines.outage }
+    : {};
+  return { ...Object.fromEntries(asked), ...outage, ...workflow.options };
 }

@@ -3,7 +3,7 @@ import * as z from 'zod';
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const;
 
 /** `500ms`, `30s`, `10m`, `2h`; in the program milliseconds. */
-const duration = (fallback: string) =>
+export const duration = (fallback: string) =>
   z
     .string()
     .regex(/^\d+(ms|s|m|h)$/, 'a duration like 500ms, 30s, 10m or 2h')

@@ -5,6 +5,7 @@ import { removeLedger } from './clusters/remove-ledger.ts';
 import { compareLive } from './comparison/compare-live.ts';
 import { compareOpened } from './comparison/compare-opened.ts';
 import { compareTables } from './comparison/compare-tables.ts';
+import { agreeToOpen } from './cutover/agree-to-open.ts';
 import { awaitLsn } from './cutover/await-lsn.ts';
 import { fenceSource } from './cutover/fence-source.ts';
 import { openTarget } from './cutover/open-target.ts';
@@ -42,6 +43,7 @@ import { switchPgbouncer } from './traffic/switch-pgbouncer.ts';
 import type { AnyOperation } from '../engine/operation.ts';
 
 export {
+  agreeToOpen,
   analyzeTables,
   awaitCatchUp,
   awaitLsn,
@@ -119,6 +121,7 @@ const all: readonly AnyOperation[] = [
   compareTables,
   createDeferredTriggers,
   copyDatabasePrivileges,
+  agreeToOpen,
   openTarget,
   switchPgbouncer,
   compareOpened,

@@ -134,3 +134,9 @@ export function lastIdsOf(
   const last = stage.steps.at(-1);
   return last ? lanesOf(stage, databases).map((database) => stepId(run, index, database, last.key)) : [];
 }
+
+/** Whether a step of a cutover is in the hands of a worker, or will be tried again. */
+export async function isCuttingOver({ cutover }: Queues): Promise<boolean> {
+  const { active = 0, delayed = 0 } = await cutover.getJobCounts('active', 'delayed');
+  return active + delayed > 0;
+}

@@ -55,8 +55,11 @@ async function refusal({ sourceCluster, run }: AgreementContext, databases: read
   );
 }
 
+/** What was given back is fenced anew by a new run. */
+const ANEW = (run: string) => `pgconvoy cancel ${run}, then pgconvoy stop: it finds what is done, and fences anew.`;
+
 /** "database "a"", or the first few of many. */
-export function named(databases: readonly string[]): string {
+function named(databases: readonly string[]): string {
   const shown = databases.slice(0, 3).map((database) => `"${database}"`);
   const more = databases.length > 3 ? ` and ${databases.length - 3} more` : '';
   return `${databases.length === 1 ? 'database' : 'databases'} ${shown.join(', ')}${more}`;

@@ -6,6 +6,7 @@ import type { OperationContext } from '../../engine/operation.ts';
 import { refuseLateDrift } from '../drift/look.ts';
 import { refuseWithoutSlot } from '../replication/lost-slot.ts';
 import { pairOf } from '../replication/pair.ts';
+import { outageMs } from './claim-fence.ts';
 import { lookAtFence } from './fence.ts';
 import { giveBack } from './give-back.ts';
 import { openedDatabase } from './opened.ts';
@@ -40,17 +41,18 @@ export const awaitLsn = defineOperation({
     const { settings, signal, progress, source } = context;
     const lsn = await fencedLsn(context);
     const started = Date.now();
+    const most = Math.min(settings.deadlines.fence, outageMs(context));
     let pause = LOOK_FIRST_MS;
     while (!(await arrived(context, lsn))) {
       signal.throwIfAborted();
       const waited = Date.now() - started;
-      progress({ done: waited, total: settings.deadlines.fence, unit: 'milliseconds', note: `waiting for ${lsn}` });
-      if (waited > settings.deadlines.fence) {
+      progress({ done: waited, total: most, unit: 'milliseconds', note: `waiting for ${lsn}` });
+      if (waited > most) {
         await giveBack(context);
         throw new DeadlineExceeded(
-          `${context.target.side}, database "${source.name}": it has not got everything up to ${lsn} within ${settings.deadlines.fence} ms. The fence is down again, the source takes writes`,
+          `${context.target.side}, database "${source.name}": it has not got everything up to ${lsn} within ${most} ms. The fence is down again, the source takes writes`,
           {
-            hint: "See the target server's log for `logical replication`, or raise deadlines.fence. Retrying the step fences the source anew.",
+            hint: "See the target server's log for `logical replication`, or raise deadlines.fence and deadlines.outage. Retrying the step fences the source anew.",
           },
         );
       }

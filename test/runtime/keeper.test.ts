@@ -1,0 +1,110 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { runOperation } from '../../src/engine/run-operation.ts';
+import { createLogger } from '../../src/log.ts';
+import { agreeToOpen } from '../../src/operations/cutover/agree-to-open.ts';
+import { agreeToOpen as agree } from '../../src/operations/cutover/agreement.ts';
+import { awaitLsn } from '../../src/operations/cutover/await-lsn.ts';
+import { fenceSource } from '../../src/operations/cutover/fence-source.ts';
+import { openTarget } from '../../src/operations/cutover/open-target.ts';
+import { lookAfter } from '../../src/runtime/keeper.ts';
+import { TestPair } from '../helpers/pair.ts';
+import { schemaOnBothSides, walkTo } from '../helpers/streaming.ts';
+
+let pair: TestPair;
+let one: string;
+let other: string;
+beforeAll(async () => {
+  pair = await TestPair.open();
+  one = await schemaOnBothSides(pair, 'My "odd" DB', 'create table t (id int primary key)');
+  other = await schemaOnBothSides(pair, 'other, 100%', 'create table t (id int primary key)');
+  for (const database of [one, other]) await walkTo(pair, database, 'await-catch-up');
+});
+afterAll(() => pair[Symbol.asyncDispose]());
+
+const look = () => lookAfter(pair.clusters, createLogger('silent'), new AbortController().signal);
+const fence = async (database: string, options: Record<string, boolean | number>) => {
+  await runOperation(fenceSource, pair.context(database, { options }));
+  await runOperation(awaitLsn, pair.context(database, { options }));
+};
+const isFenced = async (database: string) => (await fenceSource.check(pair.context(database))).holds;
+const notes = async (database: string) =>
+  (await pair.context(database).sourceLedger.entries(undefined, database)).map(({ kind }) => kind);
+
+test('past its deadline a database is given back, and cannot be opened any more', async () => {
+  await fence(one, { outage: 60_000 });
+  expect(await look()).toBe(true);
+  expect(await isFenced(one)).toBe(true);
+  await fenceSource.undo!(pair.context(one));
+  expect(await look()).toBe(false);
+
+  await fence(one, { outage: 300 });
+  await sleep(320);
+  await expect(agree(pair.context(one), [one])).rejects.toMatchObject({
+    name: 'DeadlineExceeded',
+    message: expect.stringContaining(one),
+    hint: expect.stringContaining('pgconvoy stop'),
+  });
+  await look();
+  expect(await isFenced(one)).toBe(false);
+  expect(await notes(one)).not.toContain('fence');
+  await expect(runOperation(openTarget, pair.context(one))).rejects.toThrow(/the fence does not stand/);
+  expect(await look()).toBe(false);
+});
+
+test('of databases that open together one that is late gives back all; those that do not stay as they are', async () => {
+  await fence(one, { outage: 200, together: true });
+  await fence(other, { outage: 60_000, together: true });
+  await sleep(220);
+  await expect(runOperation(agreeToOpen, pair.context(undefined))).rejects.toThrow(/deadline of the write outage/);
+  expect(await notes(other)).not.toContain('opened');
+  await look();
+  expect([await isFenced(one), await isFenced(other)]).toEqual([false, false]);
+
+  await fence(one, { outage: 200 });
+  await fence(other, { outage: 60_000 });
+  await sleep(220);
+  await look();
+  expect([await isFenced(one), await isFenced(other)]).toEqual([false, true]);
+  await fenceSource.undo!(pair.context(other));
+});
+
+test('another attempt that has taken a fence over is the only one that can open', async () => {
+  await fence(one, {});
+  const context = pair.context(one);
+  const later = { ...context, run: { ...context.run, attempt: 1 } };
+  expect((await runOperation(fenceSource, later)).changed).toBe(true);
+  await expect(agree(context, [one])).rejects.toThrow(/another worker's/);
+  await fenceSource.undo!(context);
+});
+
+test('opening and taking the fence down at the same moment: one of the two, never both, never none', async () => {
+  for (let round = 0; round < 12; round++) {
+    await fence(one, {});
+    const [agreed, lowered] = await Promise.allSettled([
+      sleep(round % 4).then(() => agree(pair.context(one), [one])),
+      sleep(3 - (round % 4)).then(() => fenceSource.undo!(pair.context(one))),
+    ]);
+    const decided = agreed.status === 'fulfilled';
+    expect(lowered).toEqual({ status: 'fulfilled', value: !decided });
+    expect((await notes(one)).includes('opened')).toBe(decided);
+    expect((await notes(one)).includes('fence')).toBe(decided);
+    await pair.context(one).sourceLedger.forget({ kind: 'opened', database: one });
+    await fenceSource.undo!(pair.context(one));
+  }
+});
+
+test('what is decided stays fenced on the source, however late; all of them are opened', async () => {
+  const options = { outage: 3_000, together: true };
+  await fence(one, options);
+  await fence(other, options);
+  const { output } = await runOperation(agreeToOpen, pair.context(undefined));
+  expect(output).toEqual({ databases: 2 });
+  await sleep(3_050);
+  expect(await look()).toBe(false);
+  for (const database of [one, other]) {
+    expect(await fenceSource.undo!(pair.context(database))).toBe(false);
+    const { output: opened } = await runOperation(openTarget, pair.context(database));
+    expect(opened).toMatchObject({ outageMs: expect.any(Number) });
+  }
+});
