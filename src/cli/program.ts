@@ -18,9 +18,9 @@ const ROAD: Commands = {
   upgrade: async () => (await import('./commands/upgrade.ts')).upgrade(),
 };
 const STREAMING: Commands = {
+  compare: async () => (await import('./commands/compare.ts')).compare(),
   ddl: async () => (await import('./commands/ddl.ts')).ddl(),
   resync: async () => (await import('./commands/resync.ts')).resync(),
-  compare: async () => (await import('./commands/compare.ts')).compare(),
 };
 const STEERING: Commands = {
   plan: async () => (await import('./commands/plan.ts')).plan(),
