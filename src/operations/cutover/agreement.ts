@@ -42,7 +42,7 @@ async function refusal({ sourceCluster, run }: AgreementContext, databases: read
   if (late.length > 0) {
     return new DeadlineExceeded(
       `${sourceCluster.side}, ${named(late)}: the deadline of the write outage has passed before everything was ready`,
-      { hint: `Retry the run (pgconvoy retry ${run.id}): it fences anew.` },
+      { hint: ANEW(run.id) },
     );
   }
   const gone = databases.filter((database) => {
@@ -51,7 +51,7 @@ async function refusal({ sourceCluster, run }: AgreementContext, databases: read
   });
   return new PgconvoyError(
     `${sourceCluster.side}, ${named(gone.length > 0 ? gone : databases)}: the fence does not stand any more, or is another worker's by now, so writes may have been made that the target lacks`,
-    { hint: `Retry the run (pgconvoy retry ${run.id}): it fences anew.` },
+    { hint: ANEW(run.id) },
   );
 }
 
