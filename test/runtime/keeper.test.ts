@@ -7,9 +7,11 @@ import { agreeToOpen as agree } from '../../src/operations/cutover/agreement.ts'
 import { awaitLsn } from '../../src/operations/cutover/await-lsn.ts';
 import { fenceSource } from '../../src/operations/cutover/fence-source.ts';
 import { openTarget } from '../../src/operations/cutover/open-target.ts';
+import { createDeferredTriggers } from '../../src/operations/schema/create-deferred-triggers.ts';
 import { lookAfter } from '../../src/runtime/keeper.ts';
 import { TestPair } from '../helpers/pair.ts';
 import { schemaOnBothSides, walkTo } from '../helpers/streaming.ts';
+import { eventually } from '../helpers/wait.ts';
 
 let pair: TestPair;
 let one: string;
@@ -107,4 +109,27 @@ test('what is decided stays fenced on the source, however late; all of them are 
     const { output: opened } = await runOperation(openTarget, pair.context(database));
     expect(opened).toMatchObject({ outageMs: expect.any(Number) });
   }
+});
+
+test('what is given back goes on replicating, and triggers that fire during replication do nothing twice', async () => {
+  const parts = `create table entry (id int primary key); create table log (id int primary key generated always as identity, entry int);
+    create function note() returns trigger language plpgsql as 'begin insert into public.log (entry) values (new.id); return new; end'`;
+  const database = await schemaOnBothSides(pair, 'always', parts);
+  await pair.query(
+    'source',
+    database,
+    `create trigger always after insert on entry for each row execute function note();
+     alter table entry enable always trigger always`,
+  );
+  await walkTo(pair, database, 'await-catch-up');
+  await fence(database, { outage: 300 });
+  expect((await runOperation(createDeferredTriggers, pair.context(database))).changed).toBe(true);
+  await sleep(320);
+  await look();
+  expect(await isFenced(database)).toBe(false);
+  await pair.query('source', database, 'insert into entry values (7)');
+  await eventually(async () => {
+    expect(await pair.query('target', database, 'select id from entry')).toEqual([{ id: 7 }]);
+  });
+  expect(await pair.query('target', database, 'select entry from log')).toEqual([{ entry: 7 }]);
 });

@@ -1,19 +1,25 @@
 import { errorText } from '../../errors.ts';
 import { dropSnapshots } from '../comparison/snapshots.ts';
 import type { SnapshotContext } from '../comparison/snapshots.ts';
+import { silenceTriggers } from '../reverse/silent-triggers.ts';
+import { dropDeferredTriggers } from '../schema/create-deferred-triggers.ts';
 import { forgetHooks } from '../traffic/run-hooks-at.ts';
 import { releaseTraffic } from '../traffic/traffic.ts';
 import type { TrafficContext } from '../traffic/traffic.ts';
-import { lowerFence } from './fence.ts';
+import { fenceKey, lowerFence } from './fence.ts';
 import type { FenceContext } from './fence.ts';
+import { hasLeftSource } from './opened.ts';
+
+type GiveBackContext = FenceContext & TrafficContext & SnapshotContext;
 
 /**
  * The one way back before opening: the fence is down, and who waits in front of the database goes on. A database that was opened
  * meanwhile keeps its fence; who waits goes on to where it is open.
  * @returns whether there was a fence to take down
  */
-export async function giveBack(context: FenceContext & TrafficContext & SnapshotContext): Promise<boolean> {
+export async function giveBack(context: GiveBackContext): Promise<boolean> {
   await forgetHooks(context);
+  await quieten(context);
   const lowered = await lowerFence(context);
   await releaseTraffic(context);
   // The target may be away: then these end by themselves.
@@ -22,4 +28,20 @@ export async function giveBack(context: FenceContext & TrafficContext & Snapshot
       context.log.warn({ reason: errorText(error) }, 'snapshots stay'),
     );
   return lowered;
+}
+
+/**
+ * Triggers that fire while rows are applied do nothing again, before the first row comes: they would do their work a second time. Where
+ * the target does not answer, the application does not wait for it.
+ */
+async function quieten(context: GiveBackContext): Promise<void> {
+  const { source, sourceLedger, run, log } = context;
+  if (!(await sourceLedger.find(fenceKey(source.name))) || (await hasLeftSource(context))) return;
+  try {
+    // What is on the old cluster is its own: noted and put back. What is on the new one is made anew by the next cutover.
+    if (run.options['back'] === true) await silenceTriggers(context);
+    else await dropDeferredTriggers(context);
+  } catch (error) {
+    log.warn({ reason: errorText(error) }, 'triggers of the target that fire during replication stay');
+  }
 }

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { defineOperation, holds, lacks } from '../../engine/operation.ts';
+import type { OperationContext } from '../../engine/operation.ts';
 import {
   DeferredTrigger,
   deferredTriggers,
@@ -99,30 +100,37 @@ export const createDeferredTriggers = defineOperation({
     await target.run(sql`${join(statements, ';\n')}`);
   },
 
-  async undo({ source, target }) {
-    const [triggers, events] = await wantedOf(source);
-    const states = triggers.length === 0 ? [] : await target.many(TriggerState, triggerStates(triggers));
-    const fires = new Set(states.filter(({ enabled }) => enabled === 'A' || enabled === 'R').map(keyOf));
-    const names = new Set(events.map((each) => each.name));
-    const found = events.length === 0 ? [] : await target.many(EventTrigger, eventTriggers());
-    const present = found.filter(({ name }) => names.has(name));
-    const statements = [
-      ...present.map(({ name }) => fragment`drop event trigger ${id(name)}`),
-      ...triggers
-        .filter((trigger) => fires.has(keyOf(trigger)))
-        .toSorted((one, other) => Number(other.isInherited) - Number(one.isInherited))
-        .map(({ schema, table, name, isInherited }) =>
-          isInherited
-            ? fragment`alter table ${id(schema, table)} enable trigger ${id(name)}`
-            : fragment`drop trigger if exists ${id(name)} on ${id(schema, table)}`,
-        ),
-    ];
-    if (statements.length === 0) return false;
-    // Several statements in one message: they commit together.
-    await target.run(sql`${join(statements, ';\n')}`);
-    return true;
-  },
+  undo: dropDeferredTriggers,
 });
+
+/** Takes back what `create-deferred-triggers` made, and says whether there was anything of it. */
+export async function dropDeferredTriggers({
+  source,
+  target,
+  settings,
+}: Pick<OperationContext, 'source' | 'target' | 'settings'>): Promise<boolean> {
+  const [triggers, events] = await wantedOf(source);
+  const states = triggers.length === 0 ? [] : await target.many(TriggerState, triggerStates(triggers));
+  const fires = new Set(states.filter(({ enabled }) => enabled === 'A' || enabled === 'R').map(keyOf));
+  const names = new Set(events.map((each) => each.name));
+  const found = events.length === 0 ? [] : await target.many(EventTrigger, eventTriggers());
+  const present = found.filter(({ name }) => names.has(name));
+  const statements = [
+    ...present.map(({ name }) => fragment`drop event trigger ${id(name)}`),
+    ...triggers
+      .filter((trigger) => fires.has(keyOf(trigger)))
+      .toSorted((one, other) => Number(other.isInherited) - Number(one.isInherited))
+      .map(({ schema, table, name, isInherited }) =>
+        isInherited
+          ? fragment`alter table ${id(schema, table)} enable trigger ${id(name)}`
+          : fragment`drop trigger if exists ${id(name)} on ${id(schema, table)}`,
+      ),
+  ];
+  if (statements.length === 0) return false;
+  // Several statements in one message: they commit together.
+  await target.run(sql`${join(statements, ';\n')}`, { lockTimeoutMs: settings.deadlines.lockTimeout });
+  return true;
+}
 
 const wantedOf = (source: Database) =>
   Promise.all([source.many(DeferredTrigger, deferredTriggers()), source.many(EventTrigger, eventTriggers())]);
