@@ -4,6 +4,7 @@ import type pg from 'pg';
 import * as z from 'zod';
 import { PgconvoyError } from '../errors.ts';
 import type { Cluster } from './cluster.ts';
+import { cutOff } from './cut-off.ts';
 import { toPgconvoyError } from './errors.ts';
 
 /** Between two looks at a lock that somebody else holds, milliseconds: the first soon, since it may just be handed on. */
@@ -183,7 +184,7 @@ export class AdvisoryLocks {
       const answer = client.query('select 1').catch(() => {});
       const late = await Promise.race([answer.then(() => false), sleep(ANSWER_MS, true, { ref: false })]);
       // A peer that vanished without a word would keep the socket open for hours.
-      if (late) (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
+      if (late) cutOff(client);
     };
     const heartbeat = setInterval(() => void alive(), HEARTBEAT_MS);
     heartbeat.unref();

@@ -1,6 +1,7 @@
 import pg from 'pg';
 import * as z from 'zod';
 import { DeadlineExceeded, PgconvoyError, UnreachableError } from '../errors.ts';
+import { cutOff } from './cut-off.ts';
 
 /** How to reach the console of a PgBouncer, and where it is told whom it leads where. The password is here and nowhere else. */
 export interface PgBouncerAddress {
@@ -134,7 +135,7 @@ export class PgBouncer {
     signal.throwIfAborted();
     const kept = this.#takeKept();
     const client = kept ?? this.#newClient();
-    const end = () => void client.end().catch(() => {});
+    const end = () => cutOff(client);
     signal.addEventListener('abort', end, { once: true });
     try {
       if (!kept) await client.connect();

@@ -165,6 +165,15 @@ describe('a PgBouncer', () => {
     await Promise.all([holder.end(), next.end()]);
   });
 
+  test('a console that is being logged in to: who gives up is not left waiting', async () => {
+    for (let tenths = 0; tenths < 100; tenths++) {
+      const signal = AbortSignal.timeout(Math.ceil(tenths / 10));
+      await consoleOf()
+        .list(signal)
+        .catch(() => {});
+    }
+  });
+
   test('a run without the option leaves it alone', async () => {
     await pausePgbouncer.apply!(pair.context(database), []);
     expect(await paused()).toEqual([]);
