@@ -88,7 +88,7 @@ async function differingNumbers(context: OperationContext) {
 
 async function scanSource(context: OperationContext): Promise<LargeObjectScan> {
   const moment = await copiedAt(context);
-  return context.source.one(LargeObjectScan, scanLargeObjects(moment === undefined ? 'ever' : { moment }));
+  return context.source.one(LargeObjectScan, scanLargeObjects(moment ?? 'ever'));
 }
 
 const sameTotals = (one: LargeObjectScan, other: LargeObjectScan): boolean =>

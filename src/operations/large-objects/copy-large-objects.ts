@@ -51,10 +51,11 @@ export const copyLargeObjects = defineOperation({
     if (opened) return holds(NOTHING);
     if (here && policy === 'block') refuseUnreplicated(context, 'largeObjects', 'large objects');
     if (!here && !there) return holds(NOTHING);
-    const moment = await copiedAt(context);
-    if (moment === undefined || !there || (await wasTarget(context))) return lacks([{ since: moment ?? 'never' }]);
-    const { objects, bytes, changed } = await source.one(LargeObjectScan, scanLargeObjects({ moment }));
-    return changed.length > FEW ? lacks([{ since: moment, changed: changed.length }]) : holds({ objects, bytes });
+    const copied = await copiedAt(context);
+    if (copied === undefined || !there || (await wasTarget(context))) return lacks([{ since: copied ?? 'never' }]);
+    // Of transactions that had begun then and go on, nobody knows which rows were there already: copying again would not help.
+    const { objects, bytes, changed } = await source.one(LargeObjectScan, scanLargeObjects({ moment: copied.next }));
+    return changed.length > FEW ? lacks([{ since: copied.next, changed: changed.length }]) : holds({ objects, bytes });
   },
 
   async apply(context) {
@@ -62,10 +63,10 @@ export const copyLargeObjects = defineOperation({
     await refuseOtherPages(context);
     const since = (await wasTarget(context)) || !(await hasLargeObjects(target)) ? undefined : await copiedAt(context);
     // Before the first look: what changes during it is changed since.
-    const { moment } = await source.one(Moment, momentNow());
+    const now = await source.one(Moment, momentNow());
     const { objects, bytes, changed } = await source.one(
       LargeObjectScan,
-      scanLargeObjects(since === undefined ? 'never' : { moment: since }),
+      scanLargeObjects(since ?? 'never'),
     );
     log.info({ objects, bytes, changed: changed.length }, 'copying large objects');
     await using progress = telling(context, bytes);
@@ -78,7 +79,7 @@ export const copyLargeObjects = defineOperation({
       for (const ids of pieces(changed)) await mend(ids, changed.length);
       for await (const { gone } of numbersOfBoth(context)) await mend(gone, changed.length);
     }
-    await noteCopied(context, moment);
+    await noteCopied(context, now);
   },
 
   /** Off the target again, as far as the database there is of our making. */

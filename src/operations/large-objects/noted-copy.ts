@@ -1,8 +1,5 @@
-import * as z from 'zod';
+import { Moment } from '../../postgres/catalog/large-objects.ts';
 import type { OperationContext } from '../../engine/operation.ts';
-
-/** The target's note that it held what the source held at that moment (a number of a transaction of the source). */
-const Copied = z.object({ moment: z.string() });
 
 export const largeObjectsKey = (database: string) => ({ kind: 'large-objects', database });
 
@@ -13,15 +10,15 @@ export const largeObjectsKey = (database: string) => ({ kind: 'large-objects', d
 export async function copiedAt({
   source,
   targetLedger,
-}: Pick<OperationContext, 'source' | 'targetLedger'>): Promise<string | undefined> {
+}: Pick<OperationContext, 'source' | 'targetLedger'>): Promise<Moment | undefined> {
   const entry = await targetLedger.find(largeObjectsKey(source.name));
-  return entry && Copied.parse(entry.before).moment;
+  return entry && Moment.parse(entry.before);
 }
 
 export async function noteCopied(
   { source, sourceLedger, targetLedger }: Pick<OperationContext, 'source' | 'sourceLedger' | 'targetLedger'>,
-  moment: string,
+  moment: Moment,
 ): Promise<void> {
-  await targetLedger.replace(largeObjectsKey(source.name), { moment } satisfies z.output<typeof Copied>);
+  await targetLedger.replace(largeObjectsKey(source.name), moment);
   await sourceLedger.forget(largeObjectsKey(source.name));
 }

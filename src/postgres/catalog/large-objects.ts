@@ -54,10 +54,17 @@ export const LargeObjectScan = z.object({
 });
 export type LargeObjectScan = z.output<typeof LargeObjectScan>;
 
-export const Moment = z.object({ moment: z.string() });
+/** Numbers of transactions, as text: they have 64 bits. */
+export const Moment = z.object({
+  /** All before this one have ended: what changes from now on is of this one or a later one. */
+  moment: z.string(),
+  /** Neither this one nor a later one had begun. */
+  next: z.string(),
+});
+export type Moment = z.output<typeof Moment>;
 
-/** All transactions before this one have ended: what changes from now on is of this one or a later one. Text: it has 64 bits. */
-export const momentNow = (): Sql => sql`select txid_snapshot_xmin(txid_current_snapshot())::text as moment`;
+export const momentNow = (): Sql => sql`
+  select txid_snapshot_xmin(txid_current_snapshot())::text as moment, txid_snapshot_xmax(txid_current_snapshot())::text as next`;
 
 export const LargeObject = z.object({
   id: z.number(),
