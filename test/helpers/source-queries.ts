@@ -132,6 +132,7 @@ export const sourceQueries = (database: string): SourceQuery[] => [
   ask('fence.remainingWriters', fence.remainingWriters(database), fence.RemainingWriter),
   ask('ways-to-write.waysToWrite', waysToWrite.waysToWrite([database]), waysToWrite.WayToWrite),
   ask('ways-to-write.largeObjectMakers', waysToWrite.largeObjectMakers(), waysToWrite.LargeObjectMaker),
+  ask('fence.entryVersion', fence.entryVersion(), z.object({ version: z.string() })),
   ask('fence.walMarker', fence.walMarker(), z.object({ lsn: z.string() })),
   ask('fingerprint.fingerprintRows', fingerprint.fingerprintRows(), fingerprint.FingerprintRow),
   ask('fingerprint.probeRow', fingerprint.probeRow(), fingerprint.Probe),

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import type { OperationContext } from '../../engine/operation.ts';
-import { FenceState, fenceState, walMarker } from '../../postgres/catalog/fence.ts';
+import { entryVersion, FenceState, fenceState, walMarker } from '../../postgres/catalog/fence.ts';
 import {
   DatabasePrivilege,
   databasePrivileges,
@@ -87,7 +87,9 @@ export async function lookAtFence(
   const stay = new Set<string | null>([settings.replication.role, ...(proof?.readers ?? [])]);
   const missing: string[] = [];
   if (!note) missing.push('the note of what was before');
-  else if (!isOf(run, FenceNote.partial().parse(note.before))) missing.push(ANOTHERS);
+  // Once the target is decided for, it stands for good, whoever has raised it.
+  else if (!isOf(run, FenceNote.partial().parse(note.before)) && !(await hasLeftSource(context)))
+    missing.push(ANOTHERS);
   if (!state.connectors.every((role) => stay.has(role))) missing.push('CONNECT revoked');
   if (state.readOnly !== 'on') missing.push('default_transaction_read_only');
   if (!state.sessions.every((role) => stay.has(role))) missing.push('sessions ended');
@@ -197,6 +199,16 @@ const Marked = z.object({ lsn: z.string() });
 /** A position of the WAL behind every write there was; the target has everything once it has confirmed it. */
 export async function markWal({ source }: Pick<OperationContext, 'source'>): Promise<string> {
   return (await source.one(Marked, walMarker())).lsn;
+}
+
+const Behind = z.object({ version: z.string() });
+
+/** The marker, and the version of the database's entry in the catalog at that time. */
+export async function markBehind({
+  source,
+}: Pick<OperationContext, 'source'>): Promise<z.output<typeof Marked> & z.output<typeof Behind>> {
+  const [marked, versions] = await source.atOnce([walMarker(), entryVersion()]);
+  return { ...Marked.parse(marked?.[0]), ...Behind.parse(versions?.[0]) };
 }
 
 /** Two changes of one row of pg_database at the same time: the server refuses the second. */

@@ -16,7 +16,7 @@ import { fragment, id, join, lit, sql } from '../../postgres/sql.ts';
 import { pauseTraffic } from '../traffic/traffic.ts';
 import type { TrafficContext } from '../traffic/traffic.ts';
 import { claimFence } from './claim-fence.ts';
-import { ProofNote, beforeFence, markWal, proofKey, untilUndisturbed } from './fence.ts';
+import { ProofNote, beforeFence, markBehind, proofKey, untilUndisturbed } from './fence.ts';
 import type { FenceContext, FenceProof } from './fence.ts';
 import { giveBack } from './give-back.ts';
 import { configuredReaders, refuseWritingReaders, withdrawLargeObjects } from './readers.ts';
@@ -44,23 +44,18 @@ export async function raiseFence(
   // Its sessions would be ended too, with a statement of a client in each: paused it has none.
   await pauseTraffic(context);
   await claimFence(context, beforeFence(state));
-  let seen: Seen;
-  let version: string;
+  let proven: Proven;
   try {
-    version = await untilUndisturbed(() => shut(context, state));
-    if (readers.length > 0) await withdrawLargeObjects(context);
-    seen = await proveNobodyWrites(context, readers, deadline);
-    await refuseWritingReaders(context, readers);
-    await look();
+    proven = await prove(context, { state, readers }, deadline, look);
   } catch (error) {
     if (context.signal.aborted) throw error;
     // Whatever it was that went wrong, the application gets its database back.
     await giveBack(context);
     throw error;
   }
-  const { ended, workers } = seen;
+  const { ended, workers, lsn, version } = proven;
   const proof: FenceProof = {
-    lsn: await markWal(context),
+    lsn,
     ended: ended.length,
     superusers: [...new Set(ended.filter(({ superuser }) => superuser).map(whoIs))],
     readers: [...readers],
@@ -78,6 +73,41 @@ export async function raiseFence(
   log.info({ lsn: proof.lsn, ended: proof.ended, readers: proof.readers }, 'fenced');
   return proof;
 }
+
+interface Proven extends Seen {
+  readonly lsn: string;
+  readonly version: string;
+}
+
+/** Shuts, and proves it, until nobody has touched the database's entry in between: any GRANT does, also one that grants nothing. */
+async function prove(
+  context: FenceContext,
+  { state, readers }: Before,
+  deadline: number,
+  look: () => Promise<void>,
+): Promise<Proven> {
+  const { source, settings } = context;
+  const ended: EndedSession[] = [];
+  for (let before = state; ; before = await lookAgain(context, readers)) {
+    const version = await untilUndisturbed(() => shut(context, before));
+    if (readers.length > 0) await withdrawLargeObjects(context);
+    const seen = await proveNobodyWrites(context, readers, deadline);
+    ended.push(...seen.ended);
+    await refuseWritingReaders(context, readers);
+    await look();
+    const marked = await markBehind(context);
+    if (marked.version === version) return { ...seen, ended, ...marked };
+    if (Date.now() > deadline) {
+      throw new DeadlineExceeded(
+        `${source.side}, database "${source.name}": for ${settings.deadlines.fence} ms somebody has altered it or its privileges again and again. The fence is down again, the database takes writes`,
+        { hint: 'Stop what runs ALTER DATABASE, GRANT or REVOKE on the database, then retry the step.' },
+      );
+    }
+  }
+}
+
+const lookAgain = ({ source, sourceCluster, settings }: FenceContext, readers: readonly string[]): Promise<FenceState> =>
+  sourceCluster.maintenance.one(FenceState, fenceState(source.name, [settings.replication.role, ...readers]));
 
 interface Before {
   readonly state: FenceState;

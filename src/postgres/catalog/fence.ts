@@ -90,6 +90,10 @@ export const fenceState = (name: string, stay: readonly string[] = []): Sql => s
     from pg_database d
    where d.datname = ${name}`;
 
+/** As in the fence's state, of the current database. */
+export const entryVersion = (): Sql => sql`
+  select xmin::text as version from pg_database where datname = current_database()`;
+
 export const SessionStart = z.object({ pid: z.number() });
 
 /**
