@@ -65,7 +65,10 @@ export async function compareSums(context: OperationContext, work: Work): Promis
     }
   });
   for (const table of left) sums.delete(table);
-  return { sums, differing, left: [...left] };
+  // Told in the order of the rows, whichever session was the first to find something.
+  const order = new Map(work.batches.flat().map((piece, index) => [piece, index]));
+  const place = ({ piece }: DifferingPiece) => order.get(piece) ?? 0;
+  return { sums, differing: differing.toSorted((one, other) => place(one) - place(other)), left: [...left] };
 }
 
 const unlessLate =
