@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import type { LoadedConfig } from '../src/config/load.ts';
 import type { Logger } from '../src/log.ts';
 import { operations } from '../src/operations/index.ts';
-import { isCuttingOver, openQueues } from '../src/queue/queues.ts';
+import { isCutoverUnfinished, isCuttingOver, openQueues } from '../src/queue/queues.ts';
 import { startWorkers } from '../src/queue/workers.ts';
 import type { Workers } from '../src/queue/workers.ts';
 import { closeClusters, openClusters } from '../src/runtime/clusters.ts';
@@ -30,7 +30,13 @@ export async function runWorker({ loaded, log, signal, stay }: WorkerRequest): P
   const clusters = openClusters(loaded);
   const executor = createExecutor(clusters, operations);
   const keeping = new AbortController();
-  const keeper = startKeeper({ clusters, isCuttingOver: () => isCuttingOver(queues), log, signal: keeping.signal });
+  const keeper = startKeeper({
+    clusters,
+    isCuttingOver: () => isCuttingOver(queues),
+    mayBeFenced: () => isCutoverUnfinished(queues),
+    log,
+    signal: keeping.signal,
+  });
   // Looked for while nothing else is to do; the step that needs the programs says what is wrong with them.
   void clusters.programs.version().catch(() => {});
   try {

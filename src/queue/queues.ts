@@ -140,3 +140,9 @@ export async function isCuttingOver({ cutover }: Queues): Promise<boolean> {
   const { active = 0, delayed = 0 } = await cutover.getJobCounts('active', 'delayed');
   return active + delayed > 0;
 }
+
+/** Whether a step of a cutover has begun, or could, and has not ended well. */
+export async function isCutoverUnfinished({ cutover }: Queues): Promise<boolean> {
+  const counts = await cutover.getJobCounts('active', 'delayed', 'failed', 'wait', 'prioritized', 'waiting-children');
+  return Object.values(counts).some((count) => count > 0);
+}

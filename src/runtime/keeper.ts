@@ -18,12 +18,14 @@ export interface KeeperRequest {
   readonly clusters: Clusters;
   /** Whether a step of a cutover is being worked on by anybody; while not, and nothing is fenced, no server is asked. */
   readonly isCuttingOver: () => Promise<boolean>;
+  /** Whether a cutover has begun and not ended well: what is believed as long as a server does not answer. */
+  readonly mayBeFenced: () => Promise<boolean>;
   readonly log: Logger;
   readonly signal: AbortSignal;
 }
 
 export interface Keeper {
-  /** Whether a fence stood at the last look that nobody has decided to open. */
+  /** Whether a fence stands, or may stand, that nobody has decided to open. */
   isNeeded(): boolean;
   /** Resolves when the signal has ended it. */
   readonly ended: Promise<void>;
@@ -34,20 +36,23 @@ export interface Keeper {
  * back, with all that shall open together with it, whoever has fenced it and whatever has become of that worker.
  */
 export function startKeeper(request: KeeperRequest): Keeper {
-  const state = { needed: true };
+  const state = { needed: true, known: false };
   return { isNeeded: () => state.needed, ended: keep(request, state) };
 }
 
 async function keep(
-  { clusters, isCuttingOver, log, signal }: KeeperRequest,
-  state: { needed: boolean },
+  { clusters, isCuttingOver, mayBeFenced, log, signal }: KeeperRequest,
+  state: { needed: boolean; known: boolean },
 ): Promise<void> {
   while (!signal.aborted) {
     try {
-      if (state.needed || (await isCuttingOver())) state.needed = await lookAfter(clusters, log, signal);
+      if (state.needed || !state.known || (await isCuttingOver())) {
+        state.needed = await lookAfter(clusters, log, signal);
+        state.known = true;
+      }
     } catch (error) {
-      // Asked again: as long as nobody can be asked, nobody knows.
       if (!signal.aborted) log.debug({ reason: errorText(error) }, 'fences cannot be looked at');
+      if (!state.known) state.needed = await mayBeFenced().catch(() => true);
     }
     await sleep(LOOK_MS, undefined, { signal }).catch(() => {});
   }
