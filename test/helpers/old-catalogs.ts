@@ -136,6 +136,7 @@ const RELATIONS: Readonly<Record<string, readonly [columns: string, later?: Read
   node: ['node_id node_name'],
   node_interface: ['if_id if_name if_nodeid if_dsn'],
   replication_set: ['set_id set_nodeid set_name replicate_insert replicate_update replicate_delete replicate_truncate'],
+  subscription: ['sub_id sub_name sub_origin sub_target sub_enabled sub_slot_name'],
   replication_set_table: ['set_id set_reloid set_att_list set_row_filter'],
 };
 

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { runOperation } from '../../src/engine/run-operation.ts';
+import { applies } from '../../src/engine/workflow.ts';
 import type { Workflow } from '../../src/engine/workflow.ts';
 import { readHostRules } from '../../src/postgres/host-rules.ts';
 import { Sql } from '../../src/postgres/sql.ts';
@@ -44,9 +45,9 @@ afterAll(async () => {
 
 async function walk(workflow: Workflow, database: string): Promise<void> {
   for (const row of workflow.rows) {
-    if (!('operation' in row)) continue;
-    const name = row.operation.scope === 'cluster' ? undefined : database;
     const options = { noCanary: true, openSource: true };
+    if (!('operation' in row) || !applies(row.policy, options)) continue;
+    const name = row.operation.scope === 'cluster' ? undefined : database;
     const { direction } = row.policy;
     await runOperation(
       row.operation,

@@ -71,7 +71,12 @@ test.for([
   'kill -9 of the only worker at every operation, on %s: the run ends right, no row doubled or lost',
   { timeout: 400_000 },
   async ([engine, source]) => {
-    await using scenario = await Scenario.open({ engine, source, databases: ['testdb', 'shop', 'My "odd" DB'] });
+    await using scenario = await Scenario.open({
+      engine,
+      source,
+      databases: ['testdb', 'shop', 'My "odd" DB'],
+      config: { cutover: { reverse: true } },
+    });
     const worker = keepWorker(scenario);
     try {
       await using writers = scenario.startWriters();
