@@ -24,7 +24,7 @@ export interface Evidence {
 
 export async function prove(evidence: Evidence): Promise<Verdict[]> {
   const { world, databases, journal } = evidence;
-  const rows = proveRows(await proveDatabases({ ...world, databases, journal }), journal);
+  const rows = proveRows(await proveDatabases({ ...world, databases, journal, onSource: 'some' }), journal);
   return [...rows, ...(await proveCatalogs(evidence)), proveOutage(evidence)];
 }
 

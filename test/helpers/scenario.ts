@@ -16,6 +16,7 @@ import { createWorkload } from './workload/create.ts';
 import { workloadDatabases } from './workload/databases/index.ts';
 import type { JournalRecord } from './workload/journal.ts';
 import { proveDatabases } from './workload/proof.ts';
+import type { OnSource } from './workload/proof.ts';
 import { startWriters } from './workload/writers.ts';
 import type { Writers } from './workload/writers.ts';
 import type { WorkloadDatabase } from './workload/workload.ts';
@@ -144,13 +145,13 @@ export class Scenario implements AsyncDisposable {
   }
 
   /** Every acknowledged write is on the target, both sides have the same rows, sequences go on. */
-  async prove(journal: readonly JournalRecord[], bothWays = false): Promise<void> {
+  async prove(journal: readonly JournalRecord[], onSource: OnSource = 'nothing'): Promise<void> {
     const proofs = await proveDatabases({
       source: this.source,
       target: this.target,
       databases: this.databases,
       journal,
-      bothWays,
+      onSource,
     });
     assert.deepEqual(
       proofs.flatMap(({ database, problems }) => problems.map(({ text }) => `${database}: ${text}`)),

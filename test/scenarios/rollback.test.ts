@@ -55,7 +55,7 @@ test.for<readonly [Major, Major, EngineName]>([[13, 18, 'native']])(
     await sleep(500);
     const journal = await writers.stop();
     await everythingTravelled(scenario.target, databases);
-    await scenario.prove(journal, true);
+    await scenario.prove(journal, 'everything');
 
     await scenario.complete('finish', '--yes');
     await scenario.complete('uninstall', '--open-source');

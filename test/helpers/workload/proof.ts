@@ -33,9 +33,14 @@ export interface ProofOptions {
   readonly target: ClusterInfo;
   readonly databases: readonly WorkloadDatabase[];
   readonly journal: readonly JournalRecord[];
-  /** Rows travel both ways: the source too has everything that was ever written, wherever it was. */
-  readonly bothWays?: boolean;
+  readonly onSource?: OnSource;
 }
+
+/**
+ * What of that which was written on the target is on the source, too: nothing (unless said otherwise); as much as has travelled back
+ * until now, or until nothing travelled any more; everything.
+ */
+export type OnSource = 'nothing' | 'some' | 'everything';
 
 /** Proves every database, four at a time. Takes a value from each sequence of the target. */
 export async function proveDatabases(options: ProofOptions): Promise<DatabaseProof[]> {
@@ -53,14 +58,14 @@ export async function proveDatabases(options: ProofOptions): Promise<DatabasePro
 }
 
 async function proveDatabase(
-  { source, target, bothWays = false }: ProofOptions,
+  { source, target, onSource = 'nothing' }: ProofOptions,
   database: WorkloadDatabase,
   records: readonly JournalRecord[],
 ): Promise<DatabaseProof> {
   return withSession(source, database.name, (sourceSession) =>
     withSession(target, database.name, async (targetSession) => {
       for (const session of [sourceSession, targetSession]) await session.query(sameOutput(source, target));
-      const proof = new Proof(database, records, sourceSession, targetSession, bothWays);
+      const proof = new Proof(database, records, sourceSession, targetSession, onSource);
       proof.errors();
       await proof.writes('source');
       await proof.writes('target');
@@ -92,7 +97,7 @@ class Proof {
   readonly #records: readonly JournalRecord[];
   readonly #sessions: { readonly source: Session; readonly target: Session };
   readonly #problems: Problem[] = [];
-  readonly #bothWays: boolean;
+  readonly #onSource: OnSource;
   #tables = 0;
   #rows = 0;
   #sequences = 0;
@@ -102,9 +107,9 @@ class Proof {
     records: readonly JournalRecord[],
     source: Session,
     target: Session,
-    bothWays: boolean,
+    onSource: OnSource,
   ) {
-    this.#bothWays = bothWays;
+    this.#onSource = onSource;
     this.#database = database;
     this.#records = records;
     this.#sessions = { source, target };
@@ -289,13 +294,15 @@ class Proof {
   }
 
   #writesUpTo(side: 'source' | 'target'): WriteRecord[] {
-    return writesOf(this.#records, side === 'source' && !this.#bothWays ? 'source' : undefined);
+    if (side === 'target' || this.#onSource === 'everything') return writesOf(this.#records);
+    if (this.#onSource === 'nothing') return writesOf(this.#records, 'source');
+    return writesOf(this.#records).map((write) => (write.side === 'target' ? { ...write, outcome: 'unknown' } : write));
   }
 
   /** Tokens by qualified table name. */
   #touchedOnTarget(): Map<string, Except> {
     const tables = new Map<string, Except>();
-    if (this.#bothWays) return tables;
+    if (this.#onSource === 'everything') return tables;
     const writes = writesOf(this.#records, 'target');
     for (const [index, table] of this.#database.written.entries()) {
       const tokens = writes.flatMap(({ changes }) =>
