@@ -3,7 +3,7 @@ import { ExpressAdapter } from '@bull-board/express';
 import express from 'express';
 import type { ErrorRequestHandler, Express, RequestHandler, Router } from 'express';
 import type { Logger } from '../log.ts';
-import { answers } from '../queue/connection.ts';
+import { answers } from '../queue/store.ts';
 import type { Retrying } from '../queue/control.ts';
 import { QUEUES } from '../queue/queues.ts';
 import type { Queues } from '../queue/queues.ts';

@@ -1,6 +1,6 @@
 import { Gauge, Histogram, Registry } from 'prom-client';
 import * as z from 'zod';
-import { answers } from '../queue/connection.ts';
+import { answers } from '../queue/store.ts';
 import { countJobs, finishedSteps } from '../queue/measure.ts';
 import type { FinishedStep, JobCount } from '../queue/measure.ts';
 import type { Queues } from '../queue/queues.ts';

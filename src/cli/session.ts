@@ -1,6 +1,6 @@
 import { workflows } from '../../workflows/index.ts';
 import type { LoadedConfig } from '../config/load.ts';
-import { checkServer } from '../queue/connection.ts';
+import { checkServer } from '../queue/store.ts';
 import type { Steering } from '../queue/control.ts';
 import { openQueues } from '../queue/queues.ts';
 import type { Queues } from '../queue/queues.ts';

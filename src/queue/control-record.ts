@@ -2,7 +2,7 @@ import type { Queues } from './queues.ts';
 import type { Approval } from './types.ts';
 
 /**
- * What people decided about a run: the only thing kept in Redis beside the jobs. A hash per run, so that a decision can
+ * What people decided about a run: the only thing kept beside the jobs. A note for each decision, so that it can
  * neither be lost by nor overwrite what the run's own job writes.
  */
 export interface ControlRecord {
@@ -13,55 +13,45 @@ export interface ControlRecord {
   readonly approvals: ReadonlyMap<number, Approval>;
 }
 
-const key = (queues: Queues, run: string): string => `${queues.prefix}:control:${run}`;
-
 export async function readControl(queues: Queues, run: string): Promise<ControlRecord> {
-  return parse(await queues.redis.hgetall(key(queues, run)));
+  const [notes] = await queues.store.readNotes([run]);
+  return parse(notes ?? {});
 }
 
 export async function readControls(
   queues: Queues,
   runs: readonly string[],
 ): Promise<ReadonlyMap<string, ControlRecord>> {
-  const pipeline = queues.redis.pipeline();
-  for (const run of runs) pipeline.hgetall(key(queues, run));
-  const replies = (await pipeline.exec()) ?? [];
-  return new Map(
-    runs.map((run, index) => {
-      const [error, fields] = replies[index] ?? [new Error('no reply')];
-      if (error) throw error;
-      return [run, parse(fields as Record<string, string>)];
-    }),
-  );
+  const notes = await queues.store.readNotes(runs);
+  return new Map(runs.map((run, index) => [run, parse(notes[index] ?? {})]));
 }
 
 /** One field, since every step asks for it before it begins. */
 export async function readCancel(queues: Queues, run: string): Promise<Approval | undefined> {
-  const text = await queues.redis.hget(key(queues, run), 'cancel');
-  return text === null ? undefined : (JSON.parse(text) as Approval);
+  return approvalOf(await queues.store.readNote(run, 'cancel'));
 }
 
 export async function readApproval(queues: Queues, run: string, stage: number): Promise<Approval | undefined> {
-  const text = await queues.redis.hget(key(queues, run), `approval.${stage}`);
-  return text === null ? undefined : (JSON.parse(text) as Approval);
+  return approvalOf(await queues.store.readNote(run, `approval.${stage}`));
 }
 
 /** False when somebody else was first. */
 export async function writeCancel(queues: Queues, run: string, by: string): Promise<boolean> {
-  return (await queues.redis.hsetnx(key(queues, run), 'cancel', JSON.stringify({ by, at: Date.now() }))) === 1;
+  return queues.store.addNote(run, 'cancel', JSON.stringify({ by, at: Date.now() }));
 }
 export async function writeUndoneBy(queues: Queues, run: string, undoneBy: string): Promise<void> {
-  await queues.redis.hset(key(queues, run), 'undoneBy', undoneBy);
+  await queues.store.writeNote(run, 'undoneBy', undoneBy);
 }
 /** False when somebody else was first. */
 export async function writeApproval(queues: Queues, run: string, stage: number, by: string): Promise<boolean> {
-  return (
-    (await queues.redis.hsetnx(key(queues, run), `approval.${stage}`, JSON.stringify({ by, at: Date.now() }))) === 1
-  );
+  return queues.store.addNote(run, `approval.${stage}`, JSON.stringify({ by, at: Date.now() }));
 }
 export async function clearCancel(queues: Queues, run: string): Promise<void> {
-  await queues.redis.hdel(key(queues, run), 'cancel', 'undoneBy');
+  await queues.store.removeNotes(run, ['cancel', 'undoneBy']);
 }
+
+const approvalOf = (text: string | undefined): Approval | undefined =>
+  text === undefined ? undefined : (JSON.parse(text) as Approval);
 
 function parse(fields: Readonly<Record<string, string>>): ControlRecord {
   const approvals = new Map<number, Approval>();

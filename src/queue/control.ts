@@ -1,10 +1,8 @@
 import type { Config } from '../config/schema.ts';
 import type { Workflow } from '../engine/workflow.ts';
 import { ExitCode, PgconvoyError } from '../errors.ts';
-import { reach } from './connection.ts';
 import { clearCancel, readApproval, readControl, writeApproval, writeCancel, writeUndoneBy } from './control-record.ts';
-import { finishOf, readJobs } from './job-state.ts';
-import type { JobFields } from './job-state.ts';
+import { finishOf } from './job-state.ts';
 import { addStage, releaseGate } from './lanes.ts';
 import { gateId, progressOf, runOf, setBudgets } from './queues.ts';
 import type { Queues, RunData } from './queues.ts';
@@ -12,7 +10,9 @@ import { placesOf, readRun } from './read-run.ts';
 import { stagesOfRun } from './run-plan.ts';
 import { refuseConflicts } from './conflicts.ts';
 import { activeRuns, runJob } from './run-job.ts';
-import { addRun, runData, withRunsLocked } from './runs.ts';
+import { addRun, isRun, runData, withRunsLocked } from './runs.ts';
+import { reach } from './store.ts';
+import type { JobFields } from './store.ts';
 import type { RunSummary, RunView, StepName } from './types.ts';
 
 /** What the commands that steer runs need beside the queues. */
@@ -96,7 +96,7 @@ async function takeBack(
 async function freeUndoId(queues: Queues, id: string): Promise<string> {
   for (let number = 1; ; number += 1) {
     const undoId = number === 1 ? `${id}-undo` : `${id}-undo-${number}`;
-    if ((await queues.redis.exists(queues.run.toKey(undoId))) === 0) return undoId;
+    if (!(await isRun(queues, undoId))) return undoId;
   }
 }
 
@@ -142,7 +142,7 @@ async function refuseResume(queues: Queues, run: RunView): Promise<void> {
     );
   }
   if (run.undoneBy === undefined) return;
-  const [undo] = await readJobs(queues, [{ queue: 'run', id: run.undoneBy }]);
+  const [undo] = await queues.store.jobs([{ queue: 'run', id: run.undoneBy }]);
   if (!undo?.exists) {
     throw refuse(
       `The cancel of run ${run.id} was interrupted.`,
@@ -256,10 +256,7 @@ async function tryAgain(queues: Queues, id: string, steering: Retrying, filter: 
       operation: place.step.operation,
     }),
   );
-  const jobs = await readJobs(
-    queues,
-    chosen.map((place) => ({ queue: place.step.queue, id: place.id })),
-  );
+  const jobs = await queues.store.jobs(chosen.map((place) => ({ queue: place.step.queue, id: place.id })));
   const retried: StepName[] = [];
   for (const [index, place] of chosen.entries()) {
     if (finishOf(jobs[index]!) !== 'failed') continue;
@@ -277,10 +274,7 @@ async function putBack(queues: Queues, id: string, steering: Retrying): Promise<
   const job = await runJob(queues, id);
   const added = progressOf(job).added ?? -1;
   const places = placesOf(id, job.data).filter((place) => place.stage <= added);
-  const jobs = await readJobs(
-    queues,
-    places.map((place) => ({ queue: place.step.queue, id: place.id })),
-  );
+  const jobs = await queues.store.jobs(places.map((place) => ({ queue: place.step.queue, id: place.id })));
   const gone = places.filter((_, index) => !jobs[index]?.exists);
   const gates = await goneGates(queues, id, job.data, added);
   if (gone.length === 0 && gates.length === 0) return [];
@@ -296,10 +290,7 @@ async function putBack(queues: Queues, id: string, steering: Retrying): Promise<
 
 async function goneGates(queues: Queues, id: string, data: RunData, added: number): Promise<readonly number[]> {
   const gates = data.stages.flatMap((stage, index) => (stage.kind === 'gate' && index <= added ? [index] : []));
-  const jobs = await readJobs(
-    queues,
-    gates.map((index) => ({ queue: 'gate', id: gateId(id, index) })),
-  );
+  const jobs = await queues.store.jobs(gates.map((index) => ({ queue: 'gate', id: gateId(id, index) })));
   return gates.filter((_, position) => !jobs[position]?.exists);
 }
 

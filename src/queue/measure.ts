@@ -1,5 +1,4 @@
 import type { OperationResult } from '../engine/run-operation.ts';
-import { readJobs } from './job-state.ts';
 import { QUEUES, STEP_QUEUES } from './queues.ts';
 import type { QueueName, Queues } from './queues.ts';
 
@@ -38,15 +37,14 @@ export function finishedSteps(queues: Queues): () => Promise<readonly FinishedSt
     const found = await Promise.all(
       STEP_QUEUES.map(async (queue) => {
         const before = seen.get(queue)!;
-        const key = queues[queue].toKey('completed');
-        const listed = await queues.redis.zrangebyscore(key, before.newest - OVERLAP_MS, '+inf', 'WITHSCORES');
-        const ids = listed.filter((_, index) => index % 2 === 0);
-        seen.set(queue, { newest: Number(listed.at(-1) ?? before.newest), ids: new Set(ids) });
+        const listed = await queues.store.completedSince(queue, before.newest - OVERLAP_MS);
+        const ids = listed.map(({ id }) => id);
+        seen.set(queue, { newest: listed.at(-1)?.at ?? before.newest, ids: new Set(ids) });
         return ids.filter((id) => !before.ids.has(id)).map((id) => ({ queue, id }));
       }),
     );
     const steps = found.flat();
-    const jobs = await readJobs(queues, steps);
+    const jobs = await queues.store.jobs(steps);
     return steps.flatMap(({ id }, index) => {
       const { processedOn, finishedOn, returnvalue } = jobs[index]!;
       if (processedOn === null || finishedOn === null || returnvalue === null) return [];

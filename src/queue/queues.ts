@@ -1,11 +1,10 @@
-import { FlowProducer, Queue } from 'bullmq';
-import type { Job, JobsOptions } from 'bullmq';
+import type { FlowProducer, Job, JobsOptions, Queue } from 'bullmq';
 import type { Config } from '../config/schema.ts';
 import type { PlannedStep, SelectedDatabase } from '../engine/plan.ts';
 import type { RunOptions } from '../engine/workflow.ts';
 import type { Logger } from '../log.ts';
 import { connect } from './connection.ts';
-import type { Connection, Profile, QueueConfig } from './connection.ts';
+import type { HasStore, Profile, QueueConfig } from './store.ts';
 import type { StepError } from './types.ts';
 
 /** One queue per class of work: a global concurrency holds per queue. */
@@ -55,7 +54,9 @@ export interface StepData {
   readonly database?: SelectedDatabase;
 }
 
-export interface Queues extends Connection, Readonly<Record<QueueName, Queue>> {
+export interface Queues extends HasStore, Readonly<Record<QueueName, Queue>> {
+  /** Without user and password, for messages. */
+  readonly address: string;
   readonly flow: FlowProducer;
   close(): Promise<void>;
 }
@@ -73,15 +74,13 @@ export const jobOptions = {
 
 /**
  * Opens the queues.
- * @throws UnreachableError when Redis is down or refuses us.
+ * @throws UnreachableError when the queue is down or refuses us.
  */
 export async function openQueues(config: QueueConfig, profile: Profile, log?: Logger): Promise<Queues> {
-  const connection = await connect(config, profile);
-  const { redis, prefix } = connection;
+  const store = await connect(config, profile);
   const quiet = (error: Error) => log?.debug({ err: error }, 'queue connection');
-  const queue = (name: string) =>
-    new Queue(name, { connection: redis, prefix, skipVersionCheck: true }).on('error', quiet);
-  const flow = new FlowProducer({ connection: redis, prefix, skipVersionCheck: true }).on('error', quiet);
+  const queue = (name: string) => store.queue(name).on('error', quiet);
+  const flow = store.flow().on('error', quiet);
   const queues = {
     run: queue('run'),
     gate: queue('gate'),
@@ -90,12 +89,13 @@ export async function openQueues(config: QueueConfig, profile: Profile, log?: Lo
     cutover: queue('cutover'),
   };
   return {
-    ...connection,
+    store,
+    address: store.address,
     ...queues,
     flow,
     async close() {
       await Promise.allSettled([flow.close(), ...Object.values(queues).map((one) => one.close())]);
-      redis.disconnect();
+      await store.close();
     },
   };
 }

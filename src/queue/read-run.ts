@@ -1,14 +1,15 @@
 import type { Finding } from '../engine/finding.ts';
 import type { OperationResult } from '../engine/run-operation.ts';
 import type { SelectedDatabase } from '../engine/plan.ts';
-import { reach } from './connection.ts';
-import { finishOf, readFacts, readJobs, replies } from './job-state.ts';
-import type { JobFields, RunFacts } from './job-state.ts';
+import { finishOf, readFacts } from './job-state.ts';
+import type { RunFacts } from './job-state.ts';
 import { gateId, lanesOf, stepId } from './queues.ts';
 import type { Queues, RunData, RunProgress, StageOutline } from './queues.ts';
 import { runJob } from './run-job.ts';
 import { errorFromText } from './step-error.ts';
 import type { StepRecordData } from './step-record.ts';
+import { reach } from './store.ts';
+import type { JobFields } from './store.ts';
 import type {
   LogLine,
   RunLine,
@@ -72,9 +73,7 @@ export async function runLogs(
     const places = placesOf(id, data).filter(
       (place) => filter.database === undefined || place.database?.name === filter.database,
     );
-    const pipeline = queues.redis.pipeline();
-    for (const place of places) pipeline.lrange(`${queues[place.step.queue].toKey(place.id)}:logs`, 0, -1);
-    const lists = await replies<string[]>(pipeline);
+    const lists = await queues.store.logs(places.map(({ id: job, step }) => ({ queue: step.queue, id: job })));
     return lists
       .flatMap((lines, index) => {
         const { step, stage, database } = places[index]!;
@@ -98,10 +97,7 @@ export async function workersListening(
   queues: Queues,
 ): Promise<{ readonly count: number; readonly names: readonly string[] }> {
   return reach(queues, async () => {
-    const clients = await queues.run.getWorkers();
-    const names = [
-      ...new Set(clients.map((client) => (client['rawname'] ?? client['name'] ?? '').split(':w:')[1] ?? '')),
-    ].sort();
+    const names = [...new Set(await queues.store.listening(queues.run))].sort();
     return { count: names.length, names };
   });
 }
@@ -139,7 +135,7 @@ async function readStageJobs(queues: Queues, id: string, data: RunData, added: n
   // The stage after `added` may be being added right now.
   const begun = places.filter((place) => place.stage <= added + 1);
   const gates = data.stages.flatMap((stage, index) => (stage.kind === 'gate' ? [index] : []));
-  const jobs = await readJobs(queues, [
+  const jobs = await queues.store.jobs([
     ...begun.map((place) => ({ queue: place.step.queue, id: place.id })),
     ...gates.map((index) => ({ queue: 'gate' as const, id: gateId(id, index) })),
   ]);

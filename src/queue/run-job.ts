@@ -20,7 +20,6 @@ export async function runJob(queues: Queues, id: string): Promise<Job<RunData>> 
 
 /** Runs of which a worker has a step, or the run's own job, in its hands right now. */
 export async function activeRuns(queues: Queues): Promise<ReadonlySet<string>> {
-  const names = [...STEP_QUEUES, 'run'] as const;
-  const lists = await Promise.all(names.map((name) => queues.redis.lrange(queues[name].toKey('active'), 0, -1)));
-  return new Set(lists.flatMap((ids, index) => (names[index] === 'run' ? ids : ids.map(runOf))));
+  const active = await queues.store.inState([...STEP_QUEUES, 'run'], ['active']);
+  return new Set(active.map(({ queue, id }) => (queue === 'run' ? id : runOf(id))));
 }

@@ -112,8 +112,7 @@ async function isNeedless(job: Job<RunData>, stages: readonly Stage[], { index, 
 
 /** Which of these children have not succeeded. */
 async function missingOf(queues: Queues, job: Job<RunData>, ids: readonly string[]): Promise<readonly string[]> {
-  const children = await queues.redis.hkeys(`${queues.run.toKey(job.id!)}:processed`);
-  const done = new Set(children.map((key) => key.slice(key.lastIndexOf(':') + 1)));
+  const done = new Set(await queues.store.completedChildren({ queue: 'run', id: job.id! }));
   return ids.filter((id) => !done.has(id));
 }
 

@@ -1,15 +1,14 @@
-import { randomInt, randomUUID } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { randomInt } from 'node:crypto';
 import type { Config } from '../config/schema.ts';
 import { stagesOf } from '../engine/plan.ts';
 import type { SelectedDatabase } from '../engine/plan.ts';
 import type { RunOptions, Workflow } from '../engine/workflow.ts';
 import { PgconvoyError } from '../errors.ts';
 import { refuseConflicts } from './conflicts.ts';
-import { reach } from './connection.ts';
 import { jobOptions, setBudgets } from './queues.ts';
 import type { Queues, RunData } from './queues.ts';
 import { firstChange, fingerprintOf, outlineOf, rowsOf } from './run-plan.ts';
+import { reach } from './store.ts';
 
 export interface RunRequest {
   readonly workflow: Workflow;
@@ -57,7 +56,7 @@ export function runData(request: Omit<RunRequest, 'budgets'>, part: RunData['par
   };
 }
 
-/** Adding a run that is there already changes nothing. Ten attempts: only Redis itself can make a run's job stumble. */
+/** Adding a run that is there already changes nothing. Ten attempts: only the queue itself can make a run's job stumble. */
 export async function addRun(queues: Queues, id: string, data: RunData): Promise<void> {
   await queues.run.add(data.workflow, data, { ...jobOptions, jobId: id, attempts: 10, backoff: { type: 'steady' } });
 }
@@ -78,28 +77,22 @@ async function freeId(queues: Queues, workflow: string): Promise<string> {
         .padStart(3, '0'),
     );
     // BullMQ would silently keep the older job.
-    if ((await queues.redis.exists(queues.run.toKey(id))) === 0) return id;
+    if (!(await isRun(queues, id))) return id;
   }
+}
+
+/** Whether there is a job of that id in the queue of runs. */
+export async function isRun({ store }: Queues, id: string): Promise<boolean> {
+  const [job] = await store.jobs([{ queue: 'run', id }]);
+  return job?.exists === true;
 }
 
 /** One at a time over all machines: looking for a conflict and adding the run must not be interleaved. */
 export async function withRunsLocked<T>(queues: Queues, body: () => Promise<T>): Promise<T> {
-  const key = `${queues.prefix}:enqueue-lock`;
-  const token = randomUUID();
-  const deadline = Date.now() + 15_000;
-  while ((await queues.redis.set(key, token, 'PX', 10_000, 'NX')) === null) {
-    if (Date.now() > deadline) {
-      throw new PgconvoyError('Another command has been starting a run for 15 s.', {
-        hint: 'Try again in a moment.',
-        disposition: 'retry',
-      });
-    }
-    await sleep(50);
-  }
-  try {
-    return await body();
-  } finally {
-    const release = 'if redis.call("GET", KEYS[1]) == ARGV[1] then return redis.call("DEL", KEYS[1]) end return 0';
-    await queues.redis.eval(release, 1, key, token);
-  }
+  const alone = await queues.store.oneAtATime(15_000, body);
+  if (alone) return alone.result;
+  throw new PgconvoyError('Another command has been starting a run for 15 s.', {
+    hint: 'Try again in a moment.',
+    disposition: 'retry',
+  });
 }

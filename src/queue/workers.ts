@@ -1,7 +1,6 @@
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Worker } from 'bullmq';
-import type { Job, Processor, WorkerOptions } from 'bullmq';
+import type { Job, Processor, Worker, WorkerOptions } from 'bullmq';
 import type { Config } from '../config/schema.ts';
 import type { Workflow } from '../engine/workflow.ts';
 import type { Logger } from '../log.ts';
@@ -71,7 +70,7 @@ export async function startWorkers(request: WorkersRequest): Promise<Workers> {
   const active = new Map<string, { readonly run: string; readonly worker: Worker }>();
 
   const start = (queue: QueueName, concurrency: number, processor: Processor) => {
-    const worker = new Worker(queue, processor, workerOptions(queues, name, concurrency, times));
+    const worker = queues.store.worker(queue, processor, workerOptions(name, concurrency, times));
     worker.on('error', (error) => log.warn({ queue, error: error.message }, 'worker'));
     worker.on('stalled', (job) => log.warn({ queue, job }, 'taken over from a worker that is gone'));
     worker.on('lockRenewalFailed', (jobs) => {
@@ -142,10 +141,12 @@ export async function startWorkers(request: WorkersRequest): Promise<Workers> {
   };
 }
 
-function workerOptions(queues: Queues, name: string, concurrency: number, times: WorkerTimes): WorkerOptions {
+function workerOptions(
+  name: string,
+  concurrency: number,
+  times: WorkerTimes,
+): Omit<WorkerOptions, 'connection' | 'prefix'> {
   return {
-    connection: queues.redis,
-    prefix: queues.prefix,
     name,
     concurrency,
     lockDuration: times.lockDuration,

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Worker } from 'bullmq';
+import type { Job } from 'bullmq';
 import { expect, test } from 'vitest';
 import { approval, eachDatabase } from '../../src/engine/workflow.ts';
 import { PgconvoyError } from '../../src/errors.ts';
@@ -102,11 +102,9 @@ test('copies with their bytes and rows', async () => {
 
 test('how long nobody could write to what was switched over; a step that found it done already had no outage', async () => {
   await using site = await openSite();
-  const { queues, redis } = site.world;
-  const worker = new Worker('cutover', async (job) => ({ changed: job.data.changed, output: { outageMs: 300 } }), {
-    connection: redis.duplicate({ maxRetriesPerRequest: null }),
-    prefix: queues.prefix,
-  });
+  const { queues } = site.world;
+  const processor = async (job: Job) => ({ changed: job.data.changed, output: { outageMs: 300 } });
+  const worker = queues.store.worker('cutover', processor, {});
   try {
     await queues.cutover.add('open-target', { changed: true }, { jobId: 'run.0.1.open-target' });
     await queues.cutover.add('open-target', { changed: false }, { jobId: 'run.0.2.open-target' });

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { Redis } from 'ioredis';
 import { expect, test } from 'vitest';
 import { ExitCode, UnreachableError } from '../../src/errors.ts';
-import { checkServer } from '../../src/queue/connection.ts';
+import { checkServer } from '../../src/queue/store.ts';
 import { openQueues } from '../../src/queue/queues.ts';
 import { listRuns, readRun, workersListening } from '../../src/queue/read-run.ts';
 import { sharedRedis, startRedis } from '../helpers/servers.ts';
@@ -121,7 +121,9 @@ test('Redis going away under a command is the same text, and the command works a
 test('a server that can lose runs is reported', async () => {
   await using server = await startRedis({ name: 'redis-careless', aof: false });
   const queues = await open({ url: server.url });
-  await queues.redis.config('SET', 'maxmemory-policy', 'allkeys-lru');
+  const admin = new Redis(server.url);
+  await admin.config('SET', 'maxmemory-policy', 'allkeys-lru');
+  admin.disconnect();
   const warnings = await checkServer(queues);
   expect(warnings.map((warning) => warning.message.replace(/.* has /, ''))).toEqual([
     'maxmemory-policy allkeys-lru: when its memory is full it throws jobs away.',

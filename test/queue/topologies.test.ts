@@ -6,7 +6,7 @@ import { expect, test } from 'vitest';
 import { approval, eachDatabase } from '../../src/engine/workflow.ts';
 import { approveRun } from '../../src/queue/control.ts';
 import { listRuns, runLogs, workersListening } from '../../src/queue/read-run.ts';
-import type { QueueConfig } from '../../src/queue/connection.ts';
+import type { QueueConfig } from '../../src/queue/store.ts';
 import { ensureRedis } from '../../scripts/kit/kit.ts';
 import { freePort, makeServerFolder, ServerProcess, serverUser } from '../helpers/server-process.ts';
 import { startRedis } from '../helpers/servers.ts';

@@ -17,7 +17,7 @@ import { createLogger } from '../../src/log.ts';
 import type { Logger } from '../../src/log.ts';
 import { cancelRun, resumeRun, retrySteps } from '../../src/queue/control.ts';
 import type { Steering } from '../../src/queue/control.ts';
-import type { QueueConfig } from '../../src/queue/connection.ts';
+import type { QueueConfig } from '../../src/queue/store.ts';
 import { openQueues } from '../../src/queue/queues.ts';
 import type { Queues } from '../../src/queue/queues.ts';
 import { readRun } from '../../src/queue/read-run.ts';

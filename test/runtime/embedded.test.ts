@@ -74,12 +74,12 @@ describe('the queue and worker of one machine', () => {
     pid !== 0 && existsSync(`/proc/${pid}/cmdline`) && readFileSync(`/proc/${pid}/cmdline`, 'utf8') !== '';
   const killIfThere = (pid: number) => runs(pid) && process.kill(pid, 'SIGKILL');
   const note = async (embedded: Embedded, text?: string): Promise<string | null> => {
-    const { redis } = await connect(embedded.queue, 'command');
+    const store = await connect(embedded.queue, 'command');
     try {
-      if (text !== undefined) await redis.set('note', text);
-      return await redis.get('note');
+      if (text !== undefined) await store.writeNote('run', 'note', text);
+      return (await store.readNote('run', 'note')) ?? null;
     } finally {
-      redis.disconnect();
+      await store.close();
     }
   };
 

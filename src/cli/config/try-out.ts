@@ -2,7 +2,8 @@ import { loadInput } from '../../config/load.ts';
 import type { LoadedConfig } from '../../config/load.ts';
 import type { ConfigInput } from '../../config/schema.ts';
 import { ConfigError } from '../../errors.ts';
-import { checkServer, connect } from '../../queue/connection.ts';
+import { connect } from '../../queue/connection.ts';
+import { checkServer } from '../../queue/store.ts';
 import { closeClusters, openClusters } from '../../runtime/clusters.ts';
 import type { Clusters } from '../../runtime/context.ts';
 import { ensureEmbedded, namesQueue } from '../../runtime/embedded/ensure.ts';
@@ -83,12 +84,12 @@ export async function tryQueue(config: ConfigInput, { env, folder }: Place): Pro
     await embedded.close();
     return { address: undefined, warnings: [] };
   }
-  const connection = await connect(loaded.config.queue, 'command');
+  const store = await connect(loaded.config.queue, 'command');
   try {
-    const warnings = await checkServer(connection);
-    return { address: connection.address, warnings: warnings.map(({ message, remedy }) => `${message} ${remedy}`) };
+    const warnings = await checkServer({ store });
+    return { address: store.address, warnings: warnings.map(({ message, remedy }) => `${message} ${remedy}`) };
   } finally {
-    connection.redis.disconnect();
+    await store.close();
   }
 }
 

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import type { Environment } from '../../config/environment.ts';
 import type { ConfigFlags, LoadedConfig } from '../../config/load.ts';
 import { PgconvoyError } from '../../errors.ts';
-import type { QueueConfig } from '../../queue/connection.ts';
+import type { QueueConfig } from '../../queue/store.ts';
 import { withFileLock } from './file-lock.ts';
 import { readIdentity, writeIdentity } from './pid-file.ts';
 import { placeOf } from './place.ts';

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Environment } from '../../config/environment.ts';
 import { ConfigError, PgconvoyError } from '../../errors.ts';
 import { connect } from '../../queue/connection.ts';
-import type { QueueConfig } from '../../queue/connection.ts';
+import type { QueueConfig } from '../../queue/store.ts';
 import { readIdentity, writeIdentity } from './pid-file.ts';
 import type { Place } from './place.ts';
 import { isRunning } from './process-identity.ts';
@@ -97,8 +97,8 @@ async function untilItAnswers(place: Place, queue: QueueConfig): Promise<void> {
     if (!isRedisRunning(place)) throw failed(place, 'ended at once');
     if (existsSync(place.socket)) {
       try {
-        const { redis } = await connect(queue, 'command');
-        redis.disconnect();
+        const store = await connect(queue, 'command');
+        await store.close();
         return;
       } catch (error) {
         if (Date.now() > deadline) throw failed(place, `does not answer (${(error as Error).message})`);
