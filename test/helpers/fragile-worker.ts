@@ -1,7 +1,8 @@
 /**
  * A worker process that dies as by `kill -9` at the first operation that no worker before it has died at. Everything else is wired as in
  * workers/run-worker.ts; only the times after which others take over are short.
- *   node --import tsx fragile-worker.ts CONFIG DEATHS: the file with the deaths so far, a line `STEP MOMENT` each.
+ *   node --import tsx fragile-worker.ts CONFIG DEATHS WHERE: the file with the deaths so far, a line `STEP MOMENT` each; a regular
+ *   expression of steps.
  */
 import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import { loadConfig } from '../../src/config/load.ts';
@@ -19,17 +20,18 @@ const MOMENTS = ['middle', 'end'] as const;
 /** Milliseconds after the begin that count as the middle: operations are short, and each gets another one. */
 const MIDDLES = [5, 20, 45, 10, 80];
 
-const [, , path = '', deaths = ''] = process.argv;
+const [, , path = '', deaths = '', where = ''] = process.argv;
 const loaded = loadConfig({ path, env: process.env });
 const log = createLogger('info');
 const queues = await openQueues(loaded.config.queue, 'worker', log);
 const executor = createExecutor(openClusters(loaded), operations);
 const died = existsSync(deaths) ? readFileSync(deaths, 'utf8').trim().split('\n') : [];
+const isMortal = new RegExp(where);
 let dying = false;
 
 const dieAt: Execute = async (execution) => {
   const { key } = execution.step;
-  const moment = MOMENTS.find((each) => !died.includes(`${key} ${each}`));
+  const moment = isMortal.test(key) ? MOMENTS.find((each) => !died.includes(`${key} ${each}`)) : undefined;
   // Steps of other lanes wait for the next worker: a short one would slip through in every lane, and nobody would have died at it.
   if (dying) return new Promise<never>(() => {});
   if (moment === undefined) return executor.execute(execution);
