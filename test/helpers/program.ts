@@ -21,8 +21,7 @@ export async function builtProgram(): Promise<string> {
   const note = join(runFolder(), 'built');
   await withLock(note, async () => {
     if (existsSync(note)) return;
-    const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
-    await execa(process.execPath, [tsc, '-p', 'tsconfig.build.json'], { cwd: root });
+    await execa(process.execPath, ['--import', import.meta.resolve('tsx'), 'scripts/build.ts'], { cwd: root });
     writeFileSync(note, main);
   });
   return main;

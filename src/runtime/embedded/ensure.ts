@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { closeSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { dirname, extname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Environment } from '../../config/environment.ts';
@@ -168,10 +168,10 @@ async function untilReady(place: Place): Promise<void> {
   }
 }
 
-/** Beside this file in the sources and in what is built from them. */
-function workerEntry(): string {
-  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-  return fileURLToPath(new URL(`../../../workers/worker.${extension}`, import.meta.url));
+/** Above this file, at different depths: in the sources and in what is built from them. */
+function workerEntry(folder = dirname(fileURLToPath(import.meta.url))): string {
+  const file = join(folder, 'workers', `worker${extname(import.meta.url)}`);
+  return existsSync(file) ? file : workerEntry(dirname(folder));
 }
 
 /** Which databases take part is up to each run, not to the worker. */
