@@ -20,7 +20,7 @@ interface Rule {
  * What each SQLSTATE (or class of them) means for a job. The longest prefix wins.
  * @see https://www.postgresql.org/docs/current/errcodes-appendix.html
  */
-const RULES: Readonly<Record<string, Rule>> = {
+export const RULES: Readonly<Record<string, Rule>> = {
   '08': { disposition: 'retry', hint: 'The connection broke; see that the server is up and reachable.' },
   '25006': {
     disposition: 'retry',

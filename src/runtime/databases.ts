@@ -99,6 +99,6 @@ function noSuchDatabase(unknown: readonly string[], listed: readonly ListedDatab
       .join(', ') + (names.length > 30 ? `, … (${names.length} in all)` : '');
   const wanted = unknown.map((pattern) => `"${pattern}"`).join(', ');
   return new ConfigError(`the source has no database ${wanted}`, {
-    hint: `Correct databases.include (or --database). The source has ${shown}.`,
+    hint: `Correct databases.include (or --databases). The source has ${shown}.`,
   });
 }

@@ -1,66 +1,127 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { CommanderError } from 'commander';
+import type { Command } from 'commander';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { brokenLinks, pages, read } from '../../scripts/docs/links.ts';
+import { withOperations } from '../../scripts/docs/how-it-works.ts';
+import { thrownErrors } from '../../scripts/docs/thrown.ts';
 import { buildProgram } from '../../src/cli/program.ts';
 import { knownKeys } from '../../src/config/keys.ts';
 import { FINDINGS } from '../../src/operations/checks/findings.ts';
 import { operations } from '../../src/operations/index.ts';
 
-const ROOT = join(import.meta.dirname, '../..');
-const PAGES = [
-  'README.md',
-  'docs/configuration.md',
-  'docs/from-pgrepup.md',
-  'docs/report.md',
-  'docs/not-replicated.md',
-];
-const read = (page: string) => readFileSync(join(ROOT, page), 'utf8');
+const program = quiet(await buildProgram());
 
-const program = await buildProgram();
-const commands = new Set(program.commands.map((command) => command.name()));
-const options = new Set(
-  [program, ...program.commands].flatMap((command) =>
-    command.options.flatMap(({ long, short }) => [long, short]).concat(['--help', '-h', '--version']),
-  ),
-);
+/** Parses as it does, and does nothing. */
+function quiet(made: Command): Command {
+  for (const command of [made, ...made.commands]) {
+    command.exitOverride().configureOutput({ writeOut: () => {}, writeErr: () => {} });
+    if (command !== made) command.action(() => {});
+  }
+  return made;
+}
 
-/** What stands in code: between backticks, or in a block of its own. */
+/** What stands in code: between backticks, or in a block of its own. Where a block has prompts, the rest of it is output. */
 const codeOf = (text: string): string[] => [
-  ...[...text.matchAll(/^```\w*\n(.*?)^```/gms)].flatMap(([, block = '']) => block.split('\n')),
+  ...[...text.matchAll(/^```\w*\n(.*?)^```/gms)].flatMap(([, block = '']) => {
+    const lines = block.replaceAll('\\\n', ' ').split('\n');
+    const typed = lines.filter((line) => line.startsWith('$ '));
+    return typed.length > 0 ? typed.map((line) => line.slice(2)) : lines;
+  }),
   ...[...text.replaceAll(/^```.*?^```/gms, '').matchAll(/`([^`\n]+)`/g)].map(([, code = '']) => code),
 ];
 
-describe.each(PAGES)('%s', (page) => {
-  const text = read(page);
-  const lines = codeOf(text).filter((code) => /^pgconvoy [a-z]/.test(code));
+/** The words behind the name of the program, as a shell would hand them over; undefined where the line is none of its commands. */
+function wordsOf(line: string): string[] | undefined {
+  const [, rest] =
+    /^(?:(?:sudo |docker compose run --rm |ExecStart=\/usr\/local\/bin\/|[A-Z_]+=\S+ )*)pgconvoy( .*)$/.exec(line) ??
+    [];
+  if (rest === undefined || !/^ (?:--?)?[a-z]/.test(rest)) return undefined;
+  const [command = ''] = /^(?:"[^"]*"|'[^']*'|[^"'#|;&>]|(?<! )#)*/.exec(rest.replaceAll(/[[\]]/g, '')) ?? [];
+  return [...command.matchAll(/(?:"[^"]*"|'[^']*'|[^\s"'])+/g)].map(([word]) => word.replaceAll(/["']/g, ''));
+}
 
-  test('names commands and options that there are', () => {
-    expect(lines.length).toBeGreaterThan(0);
-    const wrong = lines.filter((line) => {
-      const given = [...line.replace(/#.*/, '').matchAll(/(?<=\s|\[)--[a-z-]{2,}/g)].map(([option]) => option);
-      return !commands.has(line.split(' ')[1]!) || given.some((option) => !options.has(option));
-    });
-    expect(wrong).toEqual([]);
+async function refusal(line: string): Promise<string | undefined> {
+  try {
+    await program.parseAsync(wordsOf(line)!, { from: 'user' });
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    return error.exitCode === 0 ? undefined : `${line}: ${error.message}`;
+  }
+}
+
+const refused = async (text: string): Promise<string[]> => {
+  const answers: (string | undefined)[] = [];
+  // One after the other: the program keeps what it has parsed.
+  for (const line of codeOf(text).filter(wordsOf)) answers.push(await refusal(line));
+  return answers.flatMap((answer) => answer ?? []);
+};
+
+test('a command, option or argument that there is not is noticed', async () => {
+  const wrong = [
+    'pgconvoy chekc',
+    'pgconvoy stop --now',
+    'pgconvoy status one two',
+    'docker compose run --rm pgconvoy plan x y',
+  ];
+  const right = ['pgconvoy stop --yes  # now', 'pgconvoy ddl shop -- "ALTER TABLE a ADD b int; SELECT 1" | cat'];
+  expect(await refused(`\`\`\`\n${[...wrong, ...right].join('\n')}\n\`\`\``)).toHaveLength(wrong.length);
+  expect(await refused('```\n$ pgconvoy status\npgconvoy chekc\n```')).toEqual([]);
+});
+
+test('a link that leads nowhere is noticed', () => {
+  const text =
+    '# One\n[a](#one) [b](#two) [c](../README.md) [d](nowhere.md) [e](cutover.md#the-deadline) [f](cutover.md#no)\n';
+  expect(brokenLinks('docs/rollback.md', text)).toHaveLength(3);
+});
+
+describe.each(pages())('%s', (page) => {
+  const text = read(page);
+
+  test('names commands and options that there are', async () => {
+    expect(await refused(text)).toEqual([]);
   });
 
   test('leads to pages and headings that there are', () => {
-    const links = [...text.matchAll(/\]\(([^)]+)\)/g)].map(([, link = '']) => link);
-    expect(links.filter((link) => !/^https?:/.test(link) && !leadsSomewhere(page, link))).toEqual([]);
+    expect(brokenLinks(page, text)).toEqual([]);
   });
 });
 
-function leadsSomewhere(page: string, link: string): boolean {
-  const [path = '', anchor] = link.split('#');
-  const file = path === '' ? join(ROOT, page) : join(ROOT, dirname(page), path);
-  if (!existsSync(file)) return false;
-  const headings = [...readFileSync(file, 'utf8').matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
-    heading
-      .toLowerCase()
-      .replaceAll(/[^\w -]/g, '')
-      .replaceAll(' ', '-'),
+test('an operation that nobody explains is noticed', () => {
+  const page = read('docs/how-it-works.md');
+  expect(() => withOperations(page.replace('### `await-lsn`', '### `await-end`'))).toThrow(
+    'Lacking: await-lsn. Not there: await-end.',
   );
-  return anchor === undefined || headings.includes(anchor);
-}
+});
+
+test('errors are read from the program with message, remedy and what becomes of the step', () => {
+  const errors = thrownErrors();
+  expect(errors.length).toBeGreaterThan(100);
+  expect(errors.find(({ message }) => message.startsWith('source and target are the same cluster'))).toMatchObject({
+    area: 'runtime',
+    disposition: 'give-up',
+    exit: 'usage',
+    hint: expect.stringContaining('correct host or port of one of them'),
+  });
+  expect(
+    errors.filter(({ message, hint }) => /\$\{|`/.test(message.replaceAll(/`[^`]+`/g, '')) || hint.includes('${')),
+  ).toEqual([]);
+});
+
+test('whether a finding blocks is what the checks say', () => {
+  const said = [...sources().matchAll(/code: '([\w-]+)',\s+severity: '(\w+)'/g)];
+  expect(said.length).toBeGreaterThan(40);
+  const known = new Map<string, string>(FINDINGS.map(({ code, severity }) => [code, severity]));
+  expect(said.filter(([, code = '', severity]) => ![severity, 'either'].includes(known.get(code)))).toEqual([]);
+});
+
+const sources = (): string =>
+  readdirSync(join(import.meta.dirname, '../../src/operations'), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts') && !name.endsWith('findings.ts'))
+    .map((name) => read(`src/operations/${name}`))
+    .join('\n');
 
 describe('docs/from-pgrepup.md', () => {
   const ours = read('docs/from-pgrepup.md')

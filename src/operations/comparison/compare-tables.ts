@@ -60,7 +60,7 @@ function outOfTime({ source, settings }: OperationContext, { left, tables }: Com
     database: source.name,
     message: `${left} of ${left + tables} tables were not compared within ${settings.comparison.budget} ms (comparison.budget)`,
     remedy:
-      'Raise comparison.budget, and cutover.outage with it; or set comparison.mode to auto: what is not compared in time is compared right after the opening.',
+      'Raise comparison.budget, and deadlines.outage with it; or set comparison.mode to auto: what is not compared in time is compared right after the opening.',
   };
 }
 
