@@ -15,17 +15,22 @@ export const targetDefinition = ({
   targetCluster.maintenance.maybe(DatabaseDefinition, databaseDefinition(target.name));
 
 /**
- * Keeps everybody but superusers (we, and the apply workers) out of the target's database, whatever its owner has granted.
+ * Keeps everybody but superusers and our replication role out of the target's database, whatever its owner has granted.
  * @returns whether there was anything to close
  * @see https://www.postgresql.org/docs/current/sql-alterdatabase.html
  */
-export async function closeTarget({ targetCluster, target }: OperationContext): Promise<boolean> {
+export async function closeTarget({
+  targetCluster,
+  target,
+}: Pick<OperationContext, 'targetCluster' | 'target'>): Promise<boolean> {
   const { maintenance } = targetCluster;
   const found = await maintenance.maybe(DatabaseDefinition, databaseDefinition(target.name));
   if (!found) return false;
   const privileges = await maintenance.many(DatabasePrivilege, databasePrivileges(target.name, found.acl));
   // Whoever owns it may create schemas in it whether or not it says so; everybody else gets that with the other privileges.
-  const granted = privileges.filter(({ privilege, grantee }) => privilege !== 'CREATE' || grantee !== found.owner);
+  const granted = privileges.filter(
+    ({ privilege, grantee }) => !grantee?.startsWith('pgconvoy') && (privilege !== 'CREATE' || grantee !== found.owner),
+  );
   const grantees = new Set(granted.map(({ grantee }) => grantee));
   if (grantees.size === 0 && found.connectionLimit === 0) return false;
   const statements = [

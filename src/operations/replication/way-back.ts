@@ -3,6 +3,7 @@ import type { OperationContext } from '../../engine/operation.ts';
 import { fragment, id, sql } from '../../postgres/sql.ts';
 import type { Fragment } from '../../postgres/sql.ts';
 import { openedDatabase, openedOnSource } from '../cutover/opened.ts';
+import { closeTarget } from '../databases/closed-database.ts';
 
 /** What steps are told that prepare the way back: applications use the cluster that it leads to. */
 export const WayBack = z.strictObject({ wayBack: z.literal(true).optional() });
@@ -37,7 +38,8 @@ const Limit = z.object({ limit: z.number() });
 
 /**
  * The way back begins in a database that is still closed by its connection limit, also to the replication role. For as long as this
- * takes there is room for connections; nobody else has the privilege, and whatever opens the database closes it first.
+ * takes there is room for connections, and nobody else has the privilege: a cutover that was given back has granted it already, so it is
+ * taken first. Whatever opens the database closes it first.
  * @see https://www.postgresql.org/docs/current/sql-alterdatabase.html
  */
 export async function withRoom<T>(context: Context, body: () => Promise<T>): Promise<T> {
@@ -48,6 +50,7 @@ export async function withRoom<T>(context: Context, body: () => Promise<T>): Pro
     sql`select datconnlimit as "limit" from pg_database where datname = ${name}`,
   );
   if (!context.input.wayBack || limit !== 0) return body();
+  await closeTarget({ targetCluster: context.sourceCluster, target: context.source });
   const set = (to: Fragment) => maintenance.run(sql`alter database ${id(name)} connection limit ${to}`);
   await set(fragment`-1`);
   try {

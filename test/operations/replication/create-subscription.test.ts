@@ -5,9 +5,11 @@ import { replicationConninfo } from '../../../src/operations/replication/conninf
 import { createSlot } from '../../../src/operations/replication/create-slot.ts';
 import { createSubscription } from '../../../src/operations/replication/create-subscription.ts';
 import { replicationSecret } from '../../../src/operations/replication/secret.ts';
+import { withRoom } from '../../../src/operations/replication/way-back.ts';
+import { id, lit } from '../../../src/postgres/sql.ts';
 import { subscriptionName } from '../../../src/replication/names.ts';
 import { proveContract, proveKilledAndRunAgain } from '../../helpers/contract.ts';
-import { TestPair } from '../../helpers/pair.ts';
+import { onServer, TestPair } from '../../helpers/pair.ts';
 import { startCluster } from '../../helpers/servers.ts';
 import { schemaOnBothSides, walkTo } from '../../helpers/streaming.ts';
 
@@ -93,4 +95,33 @@ test('the password is in no log, no view and no error', async () => {
   const log = readFileSync(target.logFile, 'utf8');
   expect(log).toContain('create database');
   for (const text of [statements, sessions, log]) expect(text).not.toContain(password);
+});
+
+test('while the way back is made nobody gets into the closed target, also where a cutover that was given back has granted the privilege', async () => {
+  await using pair = await TestPair.open();
+  const database = await schemaOnBothSides(pair, 'room', '');
+  const [role, name] = [pair.name('room app'), id(database).text];
+  await pair.query('target', 'postgres', `create role ${id(role).text} login password 'p'`);
+  await pair.query('target', 'postgres', `alter database ${name} connection limit 0`);
+  const limit = async () =>
+    (
+      await pair.query(
+        'target',
+        'postgres',
+        `select datconnlimit from pg_database where datname = ${lit(database).text}`,
+      )
+    )[0];
+  const entering = () => onServer({ ...pair.target, user: role, password: 'p' }, database, 'select 1');
+  await expect(entering()).rejects.toThrow('too many connections');
+  try {
+    const made = withRoom(pair.context(database, { reversed: true, input: { wayBack: true } }), async () => {
+      expect(await limit()).toEqual({ datconnlimit: -1 });
+      await expect(entering()).rejects.toThrow('permission denied for database');
+      return 'made';
+    });
+    expect(await made).toBe('made');
+    expect(await limit()).toEqual({ datconnlimit: 0 });
+  } finally {
+    await pair.query('target', 'postgres', `drop role ${id(role).text}`);
+  }
 });
