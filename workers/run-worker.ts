@@ -34,6 +34,7 @@ export async function runWorker({ loaded, log, signal, stay }: WorkerRequest): P
     clusters,
     isCuttingOver: () => isCuttingOver(queues),
     mayBeFenced: () => isCutoverUnfinished(queues),
+    onGivenBack: executor.noteGivenBack,
     log,
     signal: keeping.signal,
   });
@@ -44,6 +45,7 @@ export async function runWorker({ loaded, log, signal, stay }: WorkerRequest): P
       queues,
       workflows: Object.values(workflows),
       execute: executor.execute,
+      failedForGood: executor.failedForGood,
       budgets: config.budgets,
       waitDeadlineMs: settings.deadlines.lock,
       log,

@@ -55,7 +55,7 @@ export const stop = defineWorkflow({
     ...hooks('before-open'),
     barrier('Every database is ready to be opened', { when: 'together' }),
     cluster(op.agreeToOpen, {}, { when: 'together' }),
-    eachDatabase(op.openTarget),
+    eachDatabase(op.openTarget, {}, { endsOutage: true }),
     eachDatabase(op.switchPgbouncer, {}, { when: 'pgbouncer', attempts: 20 }),
     ...hooks('opened', { unless: ['back'] }),
     ...hooks('rolled-back', { when: ['back'] }),

@@ -47,6 +47,8 @@ export interface OperationContext<I = unknown> {
     readonly options: RunOptions;
     /** Which attempt of its job: of two workers that hold it for a moment, the later one counts. Undefined outside of a run. */
     readonly attempt?: number;
+    /** The steps of its write outage are done once more, because the databases had been given back. */
+    readonly again?: boolean;
   };
   /** Aborted on cancel, shutdown, or when the advisory lock is lost. Statements of `source` and `target` follow it. */
   readonly signal: AbortSignal;

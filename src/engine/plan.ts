@@ -33,6 +33,24 @@ export type Stage =
     }
   | { readonly kind: 'gate'; readonly index: number; readonly title: string; readonly needlessIf?: string };
 
+/** A step of the write outage. */
+export interface OutageStep {
+  readonly kind: 'cluster' | 'database';
+  readonly stage: number;
+  readonly step: PlannedStep;
+}
+
+/** The steps of the write outage before this one, in order; undefined where it is not inside of one that opens anything. */
+export function outageBefore(stages: readonly Stage[], stage: number, key: string): readonly OutageStep[] | undefined {
+  const steps = stages.flatMap((each) =>
+    each.kind === 'gate' ? [] : each.steps.map((step): OutageStep => ({ kind: each.kind, stage: each.index, step })),
+  );
+  const first = steps.findIndex(({ step }) => step.policy.startsOutage);
+  const last = steps.findIndex(({ step }) => step.policy.endsOutage);
+  const at = steps.findIndex((each) => each.stage === stage && each.step.key === key);
+  return first >= 0 && first <= at && at <= last ? steps.slice(first, at) : undefined;
+}
+
 export interface Plan {
   readonly workflow: string;
   readonly title: string;

@@ -23,6 +23,11 @@ export interface StepPolicy extends Condition {
   readonly direction?: 'apply' | 'undo';
   /** Lanes that have passed this row are served before lanes that have not: short outages instead of many at once. */
   readonly startsOutage?: boolean;
+  /**
+   * Applications are let in on the other side. What fails for good between the row with `startsOutage` and this one gives the databases
+   * back, and is tried again from there on.
+   */
+  readonly endsOutage?: boolean;
   /** Its turn comes when no other step waits: for what does not have to be soon. */
   readonly yields?: boolean;
   /** The operation sees the new cluster as its source and the old one as its target: rows that travel back. */

@@ -1,6 +1,7 @@
 import { DelayedError, UnrecoverableError, WaitingChildrenError } from 'bullmq';
 import type { Job } from 'bullmq';
-import type { PlannedStep } from '../engine/plan.ts';
+import { outageBefore } from '../engine/plan.ts';
+import type { OutageStep, PlannedStep } from '../engine/plan.ts';
 import type { OperationResult } from '../engine/run-operation.ts';
 import type { Workflow } from '../engine/workflow.ts';
 import { DeadlineExceeded, PgconvoyError } from '../errors.ts';
@@ -12,7 +13,7 @@ import { stagesOfRun } from './run-plan.ts';
 import { runJob } from './run-job.ts';
 import { Cancelled, failureText, PredecessorMissing, stepErrorOf } from './step-error.ts';
 import { StepRecord } from './step-record.ts';
-import type { Execute, StepExecution } from './types.ts';
+import type { Execute, FailedForGood, StepError, StepExecution } from './types.ts';
 
 /** Why a worker aborts a step that runs. */
 export const ABORT = { shutdown: 'shutdown', cancelled: 'cancelled', lockLost: 'lock-lost' } as const;
@@ -21,6 +22,7 @@ export interface StepProcessorOptions {
   readonly queues: Queues;
   readonly workflows: readonly Workflow[];
   readonly execute: Execute;
+  readonly failedForGood?: FailedForGood | undefined;
   readonly log: Logger;
   readonly worker: string;
   /** How long a step asks again for what somebody holds, in milliseconds, before it fails. */
@@ -35,7 +37,14 @@ export interface StepProcessorOptions {
 
 interface KnownRun {
   readonly run: StepExecution['run'];
-  readonly step: (data: StepData) => { readonly planned: PlannedStep; readonly position: number };
+  readonly step: (data: StepData) => KnownStep;
+}
+
+interface KnownStep {
+  readonly planned: PlannedStep;
+  /** In its lane. */
+  readonly position: number;
+  readonly outage: readonly OutageStep[] | undefined;
 }
 
 /** The processor of the queues operation, copy and cutover. */
@@ -72,19 +81,15 @@ export function stepProcessor(options: StepProcessorOptions) {
       attempt,
     });
     const record = new StepRecord(job, attempt, startedAt);
-    const attemptOf = { options, job, token, signal, record, log: bound };
+    const attemptOf: Attempt = { options, job, token, signal, record, log: bound };
     const cancel = await readCancel(queues, run);
     if (cancel) return giveUp(attemptOf, new Cancelled(run, cancel), 'cancelled');
     if (options.isStopping()) return handOver(attemptOf);
     let result: OperationResult;
     try {
       const runs = await knownRun(run);
-      const { planned, position } = runs.step(job.data);
-      if (position > 0) await requirePredecessor(attemptOf);
-      signal.throwIfAborted();
-      note(attemptOf, `attempt ${attempt} begins on ${options.worker}`);
-      bound.info('begins');
-      result = await options.execute({
+      const { planned, position, outage } = runs.step(job.data);
+      attemptOf.execution = {
         run: runs.run,
         database,
         step: planned,
@@ -94,7 +99,16 @@ export function stepProcessor(options: StepProcessorOptions) {
         progress: record.progress,
         note: (line) => note(attemptOf, line),
         findings: (findings) => record.findings(findings),
-      });
+        outage,
+        asked: record.asked,
+        again: record.again,
+      };
+      if (position > 0) await requirePredecessor(attemptOf);
+      signal.throwIfAborted();
+      note(attemptOf, `attempt ${attempt} begins on ${options.worker}`);
+      bound.info('begins');
+      if (outage && record.asked) await record.begun();
+      result = await options.execute(attemptOf.execution);
     } catch (error) {
       if (error instanceof WaitingChildrenError) {
         record.close();
@@ -117,6 +131,8 @@ interface Attempt {
   readonly signal: AbortSignal;
   readonly record: StepRecord;
   readonly log: Logger;
+  /** From when the step is known. */
+  execution?: StepExecution;
 }
 
 async function loadRun({ queues, workflows }: StepProcessorOptions, id: string): Promise<KnownRun> {
@@ -128,7 +144,7 @@ async function loadRun({ queues, workflows }: StepProcessorOptions, id: string):
       const stage = stages[index];
       const position = stage && stage.kind !== 'gate' ? stage.steps.findIndex((one) => one.key === key) : -1;
       if (!stage || stage.kind === 'gate' || position < 0) throw new TypeError(`run ${id} has no step ${index}.${key}`);
-      return { planned: stage.steps[position]!, position };
+      return { planned: stage.steps[position]!, position, outage: outageBefore(stages, index, key) };
     },
   };
 }
@@ -174,12 +190,9 @@ async function failed(attempt: Attempt, error: unknown): Promise<never> {
   return tryAgain(attempt, error);
 }
 
-async function giveUp(
-  { job, record, log }: Attempt,
-  error: PgconvoyError,
-  outcome: 'failed' | 'cancelled',
-): Promise<never> {
-  const kept = stepErrorOf(error);
+async function giveUp(attempt: Attempt, error: PgconvoyError, outcome: 'failed' | 'cancelled'): Promise<never> {
+  const { job, record, log } = attempt;
+  const kept = outcome === 'failed' ? await lastError(attempt, error) : stepErrorOf(error);
   if (outcome === 'failed') log.error({ error: kept }, 'failed for good');
   else log.info('cancelled');
   note({ job }, `${outcome === 'failed' ? 'failed for good' : 'cancelled'}: ${failureText(kept)}`);
@@ -187,14 +200,26 @@ async function giveUp(
   throw plain(failureText(kept), UnrecoverableError);
 }
 
-async function tryAgain({ job, record, log }: Attempt, error: unknown): Promise<never> {
-  const kept = stepErrorOf(error);
+async function tryAgain(attempt: Attempt, error: unknown): Promise<never> {
+  const { job, record, log } = attempt;
   const attempts = job.opts.attempts ?? 1;
   const last = job.attemptsMade + 1 >= attempts;
+  const kept = last ? await lastError(attempt, error) : stepErrorOf(error);
   log[last ? 'error' : 'warn']({ error: kept }, last ? 'failed for good' : 'failed, will try again');
   note({ job }, `failed (${job.attemptsMade + 1} of ${attempts}): ${failureText(kept)}`);
   await record.finish(last ? 'failed' : 'retry', { error: kept });
   throw plain(failureText(kept));
+}
+
+/** What is kept of a failure after which nobody tries again by himself. */
+async function lastError({ options, execution, log }: Attempt, error: unknown): Promise<StepError> {
+  const kept = stepErrorOf(error);
+  if (!execution || !options.failedForGood) return kept;
+  const became = await options.failedForGood(execution, kept).catch((thrown: unknown) => {
+    log.warn({ err: redactedError(thrown) }, 'after the failure');
+    return undefined;
+  });
+  return became === undefined ? kept : { ...kept, message: `${kept.message}. ${became}` };
 }
 
 /** Asks again later without using up an attempt, until the deadline. */

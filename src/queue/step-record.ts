@@ -10,6 +10,8 @@ export interface StepRecordData {
   /** Somebody holds what the step needs: since when, and how often it asked. */
   readonly waiting?: { readonly since: number; readonly count: number } | undefined;
   readonly attempts?: readonly AttemptView[] | undefined;
+  /** A person wanted it tried again after it had failed for good. */
+  readonly again?: true | undefined;
 }
 
 /** The part of BullMQ's Job that is needed. */
@@ -28,6 +30,8 @@ const KEPT_ATTEMPTS = 20;
 export class StepRecord {
   #data: StepRecordData;
   readonly #job: Store;
+  /** Its last attempt had failed for good or was cancelled: a person wants this one. */
+  readonly asked: boolean;
   #timer: NodeJS.Timeout | undefined;
   #writing: Promise<void> | undefined;
   #dirty = false;
@@ -36,14 +40,27 @@ export class StepRecord {
   constructor(job: Store, attempt: number, startedAt: number) {
     this.#job = job;
     const kept = typeof job.progress === 'object' && job.progress !== null ? (job.progress as StepRecordData) : {};
+    const last = kept.attempts?.at(-1)?.outcome;
+    this.asked = last === 'failed' || last === 'cancelled';
     this.#data = {
       waiting: kept.waiting,
+      ...(this.asked || kept.again ? { again: true as const } : {}),
       attempts: [...(kept.attempts ?? []).slice(1 - KEPT_ATTEMPTS), { attempt, startedAt }],
     };
   }
 
   get waiting(): StepRecordData['waiting'] {
     return this.#data.waiting;
+  }
+
+  get again(): boolean {
+    return this.#data.again === true;
+  }
+
+  /** Whoever goes on after this worker was killed shall see that this attempt has begun. */
+  async begun(): Promise<void> {
+    this.#dirty = true;
+    await this.#write();
   }
 
   readonly progress = (progress: Progress): void => {

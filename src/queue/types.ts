@@ -1,7 +1,7 @@
 import type { Finding } from '../engine/finding.ts';
 import type { OperationResult } from '../engine/run-operation.ts';
 import type { Progress } from '../engine/operation.ts';
-import type { PlannedStep, SelectedDatabase } from '../engine/plan.ts';
+import type { OutageStep, PlannedStep, SelectedDatabase } from '../engine/plan.ts';
 import type { RunOptions } from '../engine/workflow.ts';
 import type { ExitCode } from '../errors.ts';
 import type { Logger } from '../log.ts';
@@ -191,5 +191,17 @@ export interface StepExecution {
   readonly note: (line: string) => void;
   /** Keeps findings with the job, so that a step that they block still shows them. */
   readonly findings: (findings: readonly Finding[]) => Promise<void>;
+  /** Of a step inside of a write outage: those of the outage before it, in order. */
+  readonly outage?: readonly OutageStep[] | undefined;
+  /** It had failed for good or was cancelled, and a person wants it tried again. */
+  readonly asked?: boolean;
+  /** That was so for this attempt, or for one before it. */
+  readonly again?: boolean;
 }
 export type Execute = (execution: StepExecution) => Promise<OperationResult>;
+
+/**
+ * Called when a step has failed for good, before that is kept.
+ * @returns what became of it, a sentence to add to the error
+ */
+export type FailedForGood = (execution: StepExecution, error: StepError) => Promise<string | undefined>;

@@ -9,7 +9,7 @@ import { setBudgets, STEP_QUEUES } from './queues.ts';
 import type { QueueName, Queues } from './queues.ts';
 import { gateProcessor, runProcessor } from './run-processor.ts';
 import { ABORT, stepProcessor } from './step-processor.ts';
-import type { Execute } from './types.ts';
+import type { Execute, FailedForGood } from './types.ts';
 
 /** Milliseconds. The defaults are meant for production; the fault tests use shorter ones. */
 export interface WorkerTimes {
@@ -39,6 +39,7 @@ export interface WorkersRequest {
   readonly queues: Queues;
   readonly workflows: readonly Workflow[];
   readonly execute: Execute;
+  readonly failedForGood?: FailedForGood;
   readonly budgets: Config['budgets'];
   /** How long a step asks again for what somebody holds before it fails, in milliseconds. */
   readonly waitDeadlineMs: number;
@@ -83,6 +84,7 @@ export async function startWorkers(request: WorkersRequest): Promise<Workers> {
     queues,
     workflows: request.workflows,
     execute: request.execute,
+    failedForGood: request.failedForGood,
     log,
     worker: name,
     waitDeadlineMs: request.waitDeadlineMs,

@@ -2,12 +2,14 @@ import type { AnyOperation } from '../engine/operation.ts';
 import { runOperation } from '../engine/run-operation.ts';
 import type { OperationResult } from '../engine/run-operation.ts';
 import { PgconvoyError } from '../errors.ts';
-import type { Execute, StepExecution } from '../queue/types.ts';
+import type { GivenBackAsNoted } from '../postgres/catalog/agreement.ts';
+import type { Execute, FailedForGood, StepExecution } from '../queue/types.ts';
 import { takingBack } from '../replication/engines.ts';
 import { openContext } from './context.ts';
 import { engineOf } from './engine.ts';
 import type { Clusters } from './context.ts';
 import { DatabaseLocks } from './locks.ts';
+import { OutageSteps } from './outage-steps.ts';
 
 /**
  * One attempt to get the lock of a database. After it the step waits in the queue for its next one, until deadlines.lock, and leaves
@@ -17,6 +19,10 @@ const LOCK_MS = 5_000;
 
 export interface Executor {
   readonly execute: Execute;
+  /** Gives back what a step has failed in between fence and opening. */
+  readonly failedForGood: FailedForGood;
+  /** Ends steps that work on databases that were given back meanwhile. */
+  readonly noteGivenBack: (databases: readonly GivenBackAsNoted[]) => void;
   /** Gives back locks; the clusters belong to the caller. */
   close(): Promise<void>;
 }
@@ -24,12 +30,16 @@ export interface Executor {
 /** What turns a step into work: opens its context, holds its locks around every change, closes its sessions. */
 export function createExecutor(clusters: Clusters, operations: ReadonlyMap<string, AnyOperation>): Executor {
   const locks = new DatabaseLocks(clusters);
+  const steps = new OutageSteps(clusters);
+  const one: Execute = async (execution) => {
+    const operation = operations.get(execution.step.operation);
+    if (!operation) throw unknownOperation(execution);
+    return executeStep(clusters, locks, operation, execution);
+  };
   return {
-    execute: async (execution) => {
-      const operation = operations.get(execution.step.operation);
-      if (!operation) throw unknownOperation(execution);
-      return executeStep(clusters, locks, operation, execution);
-    },
+    execute: (execution) => steps.run(execution, one),
+    failedForGood: steps.failed,
+    noteGivenBack: (databases) => steps.noteGivenBack(databases),
     close: () => locks.close(),
   };
 }
@@ -52,7 +62,12 @@ async function executeStep(
     // A row that travels back in a run that travels back travels forth.
     reversed: (run.options['back'] === true) !== (step.policy.reversed === true),
     input: operation.input.parse(step.input ?? {}),
-    run: { id: run.id, databases: run.databases.map(({ name }) => name), options: run.options },
+    run: {
+      id: run.id,
+      databases: run.databases.map(({ name }) => name),
+      options: run.options,
+      again: execution.again === true,
+    },
     signal,
     log,
     progress,

@@ -17,7 +17,7 @@ export const retry = (): Command =>
     summary: 'take failed steps up again',
     description:
       'Takes the failed steps of a run up again, after their cause was repaired: all of them, or those of one database or one step. ' +
-      'Nothing that succeeded is done again.',
+      'Nothing that succeeded is done again, except where a database was given back: it is fenced anew, and what comes behind the fence done once more.',
     examples: [
       ['pgconvoy retry', 'all failed steps of the only run that has any'],
       ['pgconvoy retry upgrade-1123-0412-k3f --database orders', 'of one database'],

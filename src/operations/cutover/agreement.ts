@@ -55,8 +55,9 @@ async function refusal({ sourceCluster, run }: AgreementContext, databases: read
   );
 }
 
-/** What was given back is fenced anew by a new run. */
-const ANEW = (run: string) => `pgconvoy cancel ${run}, then pgconvoy stop: it finds what is done, and fences anew.`;
+/** What was given back is fenced anew by who asks for it. */
+export const ANEW = (run: string) =>
+  `pgconvoy retry ${run}, which fences anew and does everything behind the fence again; or pgconvoy cancel ${run}, then pgconvoy stop.`;
 
 /** "database "a"", or the first few of many. */
 function named(databases: readonly string[]): string {

@@ -1,23 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as z from 'zod';
-import { DeadlineExceeded } from '../../errors.ts';
+import { DeadlineExceeded, PgconvoyError } from '../../errors.ts';
 import { defineOperation, holds, lacks } from '../../engine/operation.ts';
 import type { OperationContext } from '../../engine/operation.ts';
-import { refuseLateDrift } from '../drift/look.ts';
-import { refuseWithoutSlot } from '../replication/lost-slot.ts';
 import { pairOf } from '../replication/pair.ts';
 import { outageMs } from './claim-fence.ts';
 import { lookAtFence } from './fence.ts';
-import { giveBack } from './give-back.ts';
 import { openedDatabase } from './opened.ts';
-import { raiseFence } from './raise-fence.ts';
 
 const LOOK_FIRST_MS = 3;
 const LOOK_MOST_MS = 50;
 
 /**
- * The target has applied, and flushed to its disk, everything up to the position that the fence has noted. When it does not come
- * in time the fence is taken down; trying the step again raises it anew.
+ * The target has applied, and flushed to its disk, everything up to the position that the fence has noted. When it does not come in time
+ * the step fails, and the database is given back.
  * @see https://www.postgresql.org/docs/current/view-pg-replication-slots.html
  */
 export const awaitLsn = defineOperation({
@@ -48,11 +44,10 @@ export const awaitLsn = defineOperation({
       const waited = Date.now() - started;
       progress({ done: waited, total: most, unit: 'milliseconds', note: `waiting for ${lsn}` });
       if (waited > most) {
-        await giveBack(context);
         throw new DeadlineExceeded(
-          `${context.target.side}, database "${source.name}": it has not got everything up to ${lsn} within ${most} ms. The fence is down again, the source takes writes`,
+          `${context.target.side}, database "${source.name}": it has not got everything up to ${lsn} within ${most} ms`,
           {
-            hint: "See the target server's log for `logical replication`, or raise deadlines.fence and deadlines.outage. Retrying the step fences the source anew.",
+            hint: "See the target server's log for `logical replication`, or raise deadlines.fence and deadlines.outage; then retry the step, which fences anew.",
           },
         );
       }
@@ -62,12 +57,14 @@ export const awaitLsn = defineOperation({
   },
 });
 
-/** The noted position; where a deadline has taken the fence down, it is raised anew. */
+/** The noted position. Where the fence is down, somebody was told that the source takes writes: only who is asked to raises it anew. */
 async function fencedLsn(context: OperationContext): Promise<string> {
-  const standing = (await lookAtFence(context)).fence;
-  if (standing) return standing.lsn;
-  await refuseWithoutSlot(context);
-  return (await raiseFence(context, () => refuseLateDrift(context))).lsn;
+  const { fence, missing } = await lookAtFence(context);
+  if (fence) return fence.lsn;
+  throw new PgconvoyError(
+    `${context.source.side}, database "${context.source.name}": the fence does not stand (missing: ${missing.join(', ')})`,
+    { hint: `pgconvoy retry ${context.run.id} fences anew.` },
+  );
 }
 
 /** The target has applied and flushed everything up to this position, and every table streams. */

@@ -25,6 +25,7 @@ export async function claimFence(context: ClaimContext, before: BeforeFence): Pr
       attempt: run.attempt ?? 0,
       deadline: goesOn ? known.deadline! : new Date(now + outageMs(context)).toISOString(),
       together: run.options['together'] === true,
+      ...(run.again || (known?.run === run.id && known.again) ? { again: true } : {}),
     };
     await sourceLedger.replace(key, note);
     return note;

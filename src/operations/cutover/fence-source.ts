@@ -7,6 +7,7 @@ import { refuseWithoutSlot } from '../replication/lost-slot.ts';
 import { claimFence } from './claim-fence.ts';
 import { ANOTHERS, beforeFence, lookAtFence } from './fence.ts';
 import { giveBack } from './give-back.ts';
+import { givenBackKey, refuseGivenBack } from './given-back.ts';
 import { raiseFence } from './raise-fence.ts';
 
 /**
@@ -41,6 +42,7 @@ export const fenceSource = defineOperation({
 
   async apply(context, missing) {
     if (missing.every((each) => each === ANOTHERS)) return takeOver(context);
+    await refuseGivenBack(context);
     try {
       // An outage that nothing can come of is spared the application.
       await refuseWithoutSlot(context);
@@ -52,7 +54,11 @@ export const fenceSource = defineOperation({
     }
   },
 
-  undo: (context: OperationContext) => giveBack(context),
+  async undo(context: OperationContext) {
+    const given = await giveBack(context);
+    await context.sourceLedger.forget(givenBackKey(context.source.name));
+    return given;
+  },
 });
 
 /** It stands, and nobody has written since: what its worker had begun goes on from there. */

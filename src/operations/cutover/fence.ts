@@ -41,6 +41,8 @@ export const FenceNote = BeforeFence.extend({
   deadline: z.string(),
   /** All databases that this run has fenced open together, or none does. */
   together: z.boolean(),
+  /** The database had been given back in this run: what was done before counts for nothing. */
+  again: z.boolean().optional(),
 });
 export type FenceNote = z.output<typeof FenceNote>;
 

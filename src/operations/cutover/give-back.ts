@@ -4,10 +4,12 @@ import type { SnapshotContext } from '../comparison/snapshots.ts';
 import { silenceTriggers } from '../reverse/silent-triggers.ts';
 import { dropDeferredTriggers } from '../schema/create-deferred-triggers.ts';
 import { forgetHooks } from '../traffic/run-hooks-at.ts';
-import { releaseTraffic } from '../traffic/traffic.ts';
+import { isPaused, releaseTraffic } from '../traffic/traffic.ts';
 import type { TrafficContext } from '../traffic/traffic.ts';
 import { fenceKey, lowerFence } from './fence.ts';
 import type { FenceContext } from './fence.ts';
+import { givenBackKey } from './given-back.ts';
+import type { GivenBack } from './given-back.ts';
 import { hasLeftSource } from './opened.ts';
 
 type GiveBackContext = FenceContext & TrafficContext & SnapshotContext;
@@ -15,19 +17,27 @@ type GiveBackContext = FenceContext & TrafficContext & SnapshotContext;
 /**
  * The one way back before opening: the fence is down, and who waits in front of the database goes on. A database that was opened
  * meanwhile keeps its fence; who waits goes on to where it is open.
- * @returns whether there was a fence to take down
+ * @param why where its run is not over by that: then the run does not fence again by itself
+ * @returns whether anything of an outage was left to be ended
  */
-export async function giveBack(context: GiveBackContext): Promise<boolean> {
+export async function giveBack(context: GiveBackContext, why?: string): Promise<boolean> {
+  const { source, sourceLedger, run } = context;
+  const note = async () => {
+    if (why !== undefined)
+      await sourceLedger.replace(givenBackKey(source.name), { run: run.id, why } satisfies GivenBack);
+  };
   await forgetHooks(context);
   await quieten(context);
-  const lowered = await lowerFence(context);
+  const lowered = await lowerFence(context, note);
+  const waits = !lowered && (await isPaused(context)) && !(await hasLeftSource(context));
+  if (waits) await note();
   await releaseTraffic(context);
   // The target may be away: then these end by themselves.
   if (lowered)
     await dropSnapshots(context).catch((error: unknown) =>
       context.log.warn({ reason: errorText(error) }, 'snapshots stay'),
     );
-  return lowered;
+  return lowered || waits;
 }
 
 /**

@@ -4,7 +4,7 @@ import { defineOperation, holds, lacks } from '../../engine/operation.ts';
 import type { OperationContext } from '../../engine/operation.ts';
 import { sql } from '../../postgres/sql.ts';
 import { pairOf } from '../replication/pair.ts';
-import { agreeToOpen, undecided } from './agreement.ts';
+import { ANEW, agreeToOpen, undecided } from './agreement.ts';
 import { lookAtFence } from './fence.ts';
 import { isClosed, letGo, letIn } from './let-in.ts';
 import { Opened, openedDatabase, openedKey } from './opened.ts';
@@ -81,6 +81,6 @@ async function requireReady(context: OperationContext): Promise<void> {
     : `the fence does not stand (missing: ${missing.join(', ')}), so writes may have been made that the target lacks`;
   if (reason === undefined) return;
   throw new PgconvoyError(`${source.side}, database "${source.name}": ${reason}`, {
-    hint: 'Start the cutover of this database again: `pgconvoy stop`.',
+    hint: ANEW(context.run.id),
   });
 }

@@ -106,7 +106,10 @@ async function prove(
   }
 }
 
-const lookAgain = ({ source, sourceCluster, settings }: FenceContext, readers: readonly string[]): Promise<FenceState> =>
+const lookAgain = (
+  { source, sourceCluster, settings }: FenceContext,
+  readers: readonly string[],
+): Promise<FenceState> =>
   sourceCluster.maintenance.one(FenceState, fenceState(source.name, [settings.replication.role, ...readers]));
 
 interface Before {

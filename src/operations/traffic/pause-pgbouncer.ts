@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { defineOperation, holds, lacks } from '../../engine/operation.ts';
+import { refuseGivenBack } from '../cutover/given-back.ts';
 import { hasLeftSource } from '../cutover/opened.ts';
 import { flowing, pauseTraffic, releaseTraffic } from './traffic.ts';
 import { wayName, waysTo } from './ways.ts';
@@ -25,7 +26,10 @@ export const pausePgbouncer = defineOperation({
     return open.length > 0 ? lacks(open.map(wayName)) : holds({ ways: (await waysTo(context)).map(wayName) });
   },
 
-  apply: (context) => pauseTraffic(context),
+  async apply(context) {
+    await refuseGivenBack(context);
+    await pauseTraffic(context);
+  },
 
   undo: (context) => releaseTraffic(context),
 });

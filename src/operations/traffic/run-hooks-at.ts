@@ -1,6 +1,5 @@
 import * as z from 'zod';
 import { PgconvoyError } from '../../errors.ts';
-import { hookOption } from '../../engine/workflow.ts';
 import type { OperationContext } from '../../engine/operation.ts';
 import type { Hook, HookEvent, HookRun } from '../../postgres/hooks.ts';
 
@@ -62,9 +61,11 @@ export async function forgetHooks({
   source,
   run,
 }: Pick<HookContext, 'sourceLedger' | 'source' | 'run'>): Promise<void> {
-  for (const at of MUST_SUCCEED) {
-    if (run.options[hookOption(at)] !== true) continue;
-    for (const whose of [source.name, undefined]) await sourceLedger.forget(hooksKey(run.id, at, whose));
+  const keys = [...MUST_SUCCEED].flatMap((at) => [source.name, undefined].map((whose) => hooksKey(run.id, at, whose)));
+  // Who gives back for somebody else does not know which hooks that run has.
+  for (const { database, object } of await sourceLedger.entries('hooks')) {
+    const key = keys.find((each) => each.database === database && each.object === object);
+    if (key) await sourceLedger.forget(key);
   }
 }
 

@@ -62,7 +62,9 @@ export async function pauseTraffic(context: TrafficContext): Promise<void> {
   if (!pauses(context)) return;
   const { source, sourceLedger, signal, run } = context;
   const ways = await waysTo(context);
-  for (const way of ways) await sourceLedger.replace(pauseKey(source.name, wayName(way)), { run: run.id });
+  // From when on it may last how long: its worker may die before there is a fence.
+  const note = { run: run.id, outage: run.options['outage'], together: run.options['together'] === true };
+  for (const way of ways) await sourceLedger.replace(pauseKey(source.name, wayName(way)), note);
   const results = await Promise.allSettled(ways.map(({ pgbouncer, name }) => pgbouncer.pause(name, signal)));
   const failed = results.find((result) => result.status === 'rejected');
   if (!failed) return;
@@ -84,6 +86,10 @@ async function resumeTraffic(context: TrafficContext): Promise<boolean> {
   }
   return notes.length > 0;
 }
+
+/** Whether somebody waits in front of the database, or may. */
+export const isPaused = async ({ source, sourceLedger }: TrafficContext): Promise<boolean> =>
+  (await sourceLedger.entries(pauseKey('', '').kind, source.name)).length > 0;
 
 /**
  * After whatever ended a cutover: what is paused flows to the cluster that is open. Where the target was decided for and lets nobody in

@@ -52,6 +52,8 @@ export const FenceAsNoted = z.object({
   remainingMs: z.number(),
   /** Noted as opened on the other cluster, or being opened there. */
   decided: z.boolean(),
+  /** It was given back before in its run. */
+  again: z.boolean(),
 });
 export type FenceAsNoted = z.output<typeof FenceAsNoted>;
 
@@ -62,6 +64,7 @@ export type FenceAsNoted = z.output<typeof FenceAsNoted>;
 export const fencesAsNoted = (self: string, databases?: readonly string[]): Sql => sql`
   select f.database, f.before->>'run' as run, (f.before->>'attempt')::int as attempt,
          coalesce((f.before->>'together')::boolean, false) as together,
+         coalesce((f.before->>'again')::boolean, false) as again,
          exists (select from ${LEDGER} p where p.kind = 'fence-lsn' and p.database = f.database) as proven,
          coalesce(clock_timestamp() >= (f.before->>'deadline')::timestamptz, false) as late,
          coalesce(extract(epoch from (f.before->>'deadline')::timestamptz - clock_timestamp()) * 1000, 0)::float8 as "remainingMs",
@@ -70,3 +73,32 @@ export const fencesAsNoted = (self: string, databases?: readonly string[]): Sql 
     from ${LEDGER} f
    where f.kind = 'fence' and (${databases ?? null}::text[] is null or f.database = any(${databases ?? null}::text[]))
    order by f.database`;
+
+export const PauseAsNoted = FenceAsNoted.pick({ database: true, run: true, together: true, late: true, decided: true });
+
+/**
+ * Databases that have no fence, and somebody waits in front of them. Late where that has lasted as long as a fence may.
+ * @param self system identifier of the cluster that is asked
+ */
+export const pausesAsNoted = (self: string): Sql => sql`
+  select p.database, max(p.before->>'run') as run, bool_or(coalesce((p.before->>'together')::boolean, false)) as together,
+         bool_or(coalesce(clock_timestamp() >= p.at + (p.before->>'outage')::float8 * interval '1 millisecond', false)) as late,
+         exists (select from ${LEDGER} o
+                  where o.kind = 'opened' and o.database = p.database and o.before->>'on' is distinct from ${self}) as decided
+    from ${LEDGER} p
+   where p.kind = 'pgbouncer-pause'
+     and not exists (select from ${LEDGER} f where f.kind = 'fence' and f.database = p.database)
+   group by p.database
+   order by p.database`;
+
+export const GivenBackAsNoted = z.object({ database: z.string(), run: z.string(), why: z.string() });
+export type GivenBackAsNoted = z.output<typeof GivenBackAsNoted>;
+
+/** Databases that were given back while their runs were not over. */
+export const givenBackAsNoted = (): Sql => sql`
+  select database, before->>'run' as run, before->>'why' as why from ${LEDGER} where kind = 'given-back' order by database`;
+
+/** Of one run: databases that it may fence again, since somebody asks for it. */
+export const forgetGivenBack = (run: string, databases: readonly string[]): Sql => sql`
+  delete from ${LEDGER}
+   where kind = 'given-back' and before->>'run' = ${run} and database = any(${databases}::text[])`;
