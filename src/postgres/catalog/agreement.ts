@@ -82,7 +82,7 @@ export const PauseAsNoted = FenceAsNoted.pick({ database: true, run: true, toget
  */
 export const pausesAsNoted = (self: string): Sql => sql`
   select p.database, max(p.before->>'run') as run, bool_or(coalesce((p.before->>'together')::boolean, false)) as together,
-         bool_or(coalesce(clock_timestamp() >= p.at + (p.before->>'outage')::float8 * interval '1 millisecond', false)) as late,
+         bool_or(coalesce(extract(epoch from clock_timestamp() - p.at) * 1000 >= (p.before->>'outage')::float8, false)) as late,
          exists (select from ${LEDGER} o
                   where o.kind = 'opened' and o.database = p.database and o.before->>'on' is distinct from ${self}) as decided
     from ${LEDGER} p

@@ -5,10 +5,13 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { runOperation } from '../../../src/engine/run-operation.ts';
 import { pgbouncers as concern } from '../../../src/operations/checks/clusters/pgbouncer.ts';
 import { findingsIn } from '../../../src/operations/checks/concern.ts';
+import { givenBackKey } from '../../../src/operations/cutover/given-back.ts';
 import { openedKey } from '../../../src/operations/cutover/opened.ts';
 import { pausePgbouncer } from '../../../src/operations/traffic/pause-pgbouncer.ts';
 import { switchPgbouncer } from '../../../src/operations/traffic/switch-pgbouncer.ts';
 import { releaseTraffic } from '../../../src/operations/traffic/traffic.ts';
+import { createLogger } from '../../../src/log.ts';
+import { lookAfter } from '../../../src/runtime/keeper.ts';
 import { PgBouncer } from '../../../src/postgres/pgbouncer.ts';
 import { proveContract, proveKilledAndRunAgain } from '../../helpers/contract.ts';
 import { TestPair } from '../../helpers/pair.ts';
@@ -148,6 +151,23 @@ describe('a PgBouncer', () => {
       ['warning pgbouncer-patience', expect.stringContaining('waited for 5 s')],
     ]);
     await bouncer.show('reload');
+  });
+
+  test('a worker that dies between pause and fence: past the deadline its clients go on, and nobody pauses them unasked', async () => {
+    const keeperLooks = () => lookAfter(pair.clusters, createLogger('silent'), new AbortController().signal);
+    const outageOf = (outage: number) => pair.context(database, { options: { ...options, outage } });
+    await runOperation(pausePgbouncer, outageOf(60_000));
+    expect(await keeperLooks()).toBe(true);
+    expect(await paused()).not.toEqual([]);
+    await pausePgbouncer.undo!(outageOf(60_000));
+
+    await runOperation(pausePgbouncer, outageOf(1));
+    expect(await keeperLooks()).toBe(true);
+    expect(await paused()).toEqual([]);
+    expect(await keeperLooks()).toBe(false);
+    await expect(runOperation(pausePgbouncer, outageOf(1))).rejects.toThrow(/deadline.*It was given back/);
+    expect(await paused()).toEqual([]);
+    await pair.context(database).sourceLedger.forget(givenBackKey(database));
   });
 
   test('a transaction that goes on: who holds it is told, and everybody else flows on', async () => {
