@@ -8,6 +8,7 @@ import type { Workers } from '../src/queue/workers.ts';
 import { closeClusters, openClusters } from '../src/runtime/clusters.ts';
 import { createExecutor } from '../src/runtime/execute.ts';
 import { startKeeper } from '../src/runtime/keeper.ts';
+import { toldBy } from '../src/runtime/notifications/deliver.ts';
 import { workflows } from '../workflows/index.ts';
 import { boardBeside } from './board-beside.ts';
 
@@ -49,6 +50,7 @@ export async function runWorker({ loaded, log, signal, stay }: WorkerRequest): P
       budgets: config.budgets,
       waitDeadlineMs: settings.deadlines.lock,
       log,
+      notifications: toldBy(config.notifications),
     });
     if (stay) {
       await using board = await boardBeside({ config, queues, clusters, log });

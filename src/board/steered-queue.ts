@@ -10,6 +10,7 @@ const DESCRIPTIONS: Readonly<Record<QueueName, string>> = {
   operation: 'Short steps',
   copy: 'Initial copies',
   cutover: 'Steps inside a write outage',
+  notify: 'What people are told of',
 };
 
 /** Their type leaves one of them out. */
@@ -17,18 +18,21 @@ const optionsOf = (name: QueueName) => ({ description: DESCRIPTIONS[name], allow
 
 /** A queue as Bull Board sees it, but a retry is that of `pgconvoy retry`: a whole series of attempts, and never of a cancelled run. */
 export class SteeredQueue extends BullMQAdapter {
+  readonly #name: QueueName;
   readonly #queues: Queues;
   readonly #steering: Retrying;
 
   constructor(name: QueueName, queues: Queues, steering: Retrying) {
     super(queues[name], optionsOf(name));
+    this.#name = name;
     this.#queues = queues;
     this.#steering = steering;
   }
 
   override async getJob(id: string): ReturnType<BullMQAdapter['getJob']> {
     const job = await super.getJob(id);
-    if (job) job.retry = (state) => this.#retry(id, state);
+    // A notification belongs to no run: it is just told again.
+    if (job && this.#name !== 'notify') job.retry = (state) => this.#retry(id, state);
     return job;
   }
 

@@ -31,6 +31,7 @@ const STEERING: Commands = {
   runs: async () => (await import('./commands/runs.ts')).runs(),
   logs: async () => (await import('./commands/logs.ts')).logs(),
   report: async () => (await import('./commands/report.ts')).report(),
+  notify: async () => (await import('./commands/notify.ts')).notify(),
   board: async () => (await import('./commands/board.ts')).board(),
   worker: async () => (await import('./commands/worker.ts')).worker(),
 };

@@ -112,6 +112,7 @@ function resolveConfig(yaml: YamlFile, file: string | undefined, options: LoadOp
   const queue = resolveQueue(config, scope);
   const board = resolveBoard(config, scope);
   const pgbouncer = config.cutover.pgbouncer.map((each, index) => resolvePgBouncer(each, index, scope));
+  const webhooks = resolveWebhooks(config, scope);
   const fixed = (path: string | undefined) => (path === undefined ? undefined : pathFrom(scope.folder, path));
   if (!source || !target || problems.length > 0) throw configError(problems);
 
@@ -140,6 +141,7 @@ function resolveConfig(yaml: YamlFile, file: string | undefined, options: LoadOp
     queue,
     cutover: { ...config.cutover, pgbouncer },
     board,
+    notifications: { ...config.notifications, webhooks },
     tools: { bin: fixed(config.tools.bin) },
     state: fixed(config.state),
   };
@@ -540,4 +542,27 @@ function resolveBoard(config: Config, scope: Scope): Config['board'] {
     token: secret('token'),
     tokenFile: undefined,
   };
+}
+
+function resolveWebhooks({ notifications: { webhooks } }: Config, scope: Scope): typeof webhooks {
+  return webhooks.map((webhook, index) => {
+    const path: Path = ['notifications', 'webhooks', index];
+    const problem = (key: string, message: string, remedy: string) =>
+      scope.problems.push({ place: scope.placeOf([...path, key]), message: `${path.join('.')}: ${message}`, remedy });
+    const { name, url, urlFile } = webhook;
+    if (webhooks.findIndex((other) => other.name === name) < index)
+      problem('name', `another one is named "${name}" already`, 'Give each webhook a name of its own.');
+    if (url !== undefined && urlFile !== undefined) twice(path, scope, 'url');
+    if (url === undefined && urlFile === undefined)
+      problem('name', 'it has no address', 'Set its url, or its urlFile, a file whose first line is the address.');
+    const address =
+      url ?? (urlFile === undefined ? undefined : passwordFromFile([...path, 'urlFile'], urlFile, scope, 'address'));
+    if (address !== undefined && !/^https?:$/.test(URL.canParse(address) ? new URL(address).protocol : ''))
+      problem(
+        url === undefined ? 'urlFile' : 'url',
+        'this is no address',
+        'Write it like https://hooks.internal/pgconvoy',
+      );
+    return { ...webhook, url: address, urlFile: undefined };
+  });
 }

@@ -105,6 +105,41 @@ const PgBouncerConfig = z.strictObject({
   pauseTimeout: duration('10s'),
 });
 
+/** What people are told of. */
+const NoticeEvent = z.enum([
+  'failed-step',
+  'waiting-approval',
+  'cutover-begun',
+  'cutover-done',
+  'given-back',
+  'danger',
+]);
+
+const WebhookConfig = z.strictObject({
+  /** By which logs and jobs name it. */
+  name: z.string().regex(/\S/, 'a name'),
+  /** A secret: whoever has it can write there. */
+  url: z
+    .string()
+    .regex(/^https?:\/\/./, 'an address like https://hooks.internal/pgconvoy')
+    .optional(),
+  /** A file whose first line is the address. */
+  urlFile: z.string().optional(),
+  /** `json`: everything for programs; `slack`: a text, as Slack, Mattermost and others take it. */
+  format: z.enum(['json', 'slack']).default('json'),
+  /** Sent along; may hold secrets. */
+  headers: z
+    .record(
+      z.string(),
+      z.string().refine((value) => /^[\t\x20-\x7e]*$/.test(value), 'printable text without line breaks'),
+    )
+    .refine((headers) => Object.keys(headers).every((name) => /^[\w!#$%&'*+.^`|~-]+$/.test(name)), 'names of headers')
+    .default({}),
+  on: z.array(NoticeEvent).default([...NoticeEvent.options]),
+  /** Then it is tried again later. */
+  timeout: duration('10s'),
+});
+
 export const Config = z.strictObject({
   source: ServerConfig.extend({
     /** Where the target server reaches the source, when that differs from where we do. */
@@ -292,6 +327,17 @@ export const Config = z.strictObject({
       token: z.string().min(1, 'a token').optional(),
       /** A file whose first line is the token. */
       tokenFile: z.string().optional(),
+    })
+    .prefault({}),
+  /** Who is told of what happens. */
+  notifications: z
+    .strictObject({
+      /** Where people reach the board: notices lead there. */
+      board: z
+        .string()
+        .regex(/^https?:\/\/[^\s@]+$/, 'an address like https://pgconvoy.internal')
+        .optional(),
+      webhooks: z.array(WebhookConfig).default([]),
     })
     .prefault({}),
   tools: z

@@ -18,20 +18,22 @@ const CREDENTIALS: readonly Path[] = [
   ['board', 'token'],
 ];
 
-/** The same, and those that stand in lists. */
+/** The same, and those that stand in lists. An address of a webhook is a secret as a whole. */
 const credentialPaths = (value: unknown): Path[] => [
   ...CREDENTIALS,
   ...elementsAt(value, ['cutover', 'pgbouncer']).map((_, index): Path => ['cutover', 'pgbouncer', index, 'password']),
-  ...elementsAt(value, ['cutover', 'hooks']).flatMap((hook, index) =>
-    Object.keys(Object(valueAt(hook, ['environment']))).map((name): Path => [
-      'cutover',
-      'hooks',
-      index,
-      'environment',
-      name,
-    ]),
-  ),
+  ...elementsAt(value, ['notifications', 'webhooks']).map((_, index): Path => [...WEBHOOKS, index, 'url']),
+  ...namesAt(value, ['cutover', 'hooks'], 'environment'),
+  ...namesAt(value, WEBHOOKS, 'headers'),
 ];
+
+const WEBHOOKS: Path = ['notifications', 'webhooks'];
+
+/** The paths of all that stands under this key of each element of a list. */
+const namesAt = (value: unknown, list: Path, key: string): Path[] =>
+  elementsAt(value, list).flatMap((each, index) =>
+    Object.keys(Object(valueAt(each, [key]))).map((name): Path => [...list, index, key, name]),
+  );
 
 function valueAt(value: unknown, path: Path): unknown {
   return path.reduce<unknown>((at, key) => (at as Record<string | number, unknown> | null | undefined)?.[key], value);
@@ -53,7 +55,7 @@ export function sealInput(input: ConfigInput, cipher: ValueCipher): ConfigInput 
   const copy = structuredClone(input);
   for (const path of credentialPaths(copy)) {
     const value = valueAt(copy, path);
-    if (!isPlainCredential(path.at(-1), value)) continue;
+    if (!isPlainCredential(path, value)) continue;
     const parent = valueAt(copy, path.slice(0, -1)) as Record<string | number, unknown>;
     parent[path.at(-1)!] = cipher.encrypt(value, path.join('.'));
   }
@@ -62,7 +64,7 @@ export function sealInput(input: ConfigInput, cipher: ValueCipher): ConfigInput 
 
 /** Whether there is anything to encrypt at all. */
 export function holdsCredentials(input: ConfigInput): boolean {
-  return credentialPaths(input).some((path) => isPlainCredential(path.at(-1), valueAt(input, path)));
+  return credentialPaths(input).some((path) => isPlainCredential(path, valueAt(input, path)));
 }
 
 /**
@@ -72,7 +74,7 @@ export function holdsCredentials(input: ConfigInput): boolean {
  */
 export function sealText(file: string, text: string, cipher: ValueCipher): Recoded {
   return recode(file, text, credentialPaths(parse(file, text).toJS()), (value, path) => {
-    if (!isPlainCredential(path.at(-1), value) || namesVariable(value)) return undefined;
+    if (!isPlainCredential(path, value) || namesVariable(value)) return undefined;
     const plain = value.replaceAll('$${', '${');
     const encrypted = cipher.encrypt(plain, path.join('.'));
     return { written: encrypted, value: encrypted };
@@ -157,10 +159,10 @@ function parse(file: string, text: string): Document {
   });
 }
 
-function isPlainCredential(key: unknown, value: unknown): value is string {
+function isPlainCredential(path: Path, value: unknown): value is string {
   const encrypted: boolean = isEncrypted(value);
   if (typeof value !== 'string' || value === '' || encrypted) return false;
-  return key !== 'url' || (URL.canParse(value) && new URL(value).password !== '');
+  return path[0] !== 'queue' || path.at(-1) !== 'url' || (URL.canParse(value) && new URL(value).password !== '');
 }
 
 /** `$${` is a literal `${`. */

@@ -13,6 +13,7 @@ export function secretsOf(config: Config): string[] {
     config.board.password,
     config.board.token,
     ...config.cutover.pgbouncer.map(({ password }) => password),
+    ...config.notifications.webhooks.flatMap(({ url: address, headers }) => [address, ...Object.values(headers)]),
     ...config.cutover.hooks.flatMap(({ environment }) => Object.values(environment)),
   ];
   return [...new Set(secrets.filter((secret): secret is string => secret !== undefined && secret !== ''))];

@@ -9,7 +9,7 @@ import type { StepError } from './types.ts';
 
 /** One queue per class of work: a global concurrency holds per queue. */
 export const STEP_QUEUES = ['operation', 'copy', 'cutover'] as const satisfies readonly PlannedStep['queue'][];
-export const QUEUES = ['run', 'gate', ...STEP_QUEUES] as const;
+export const QUEUES = ['run', 'gate', ...STEP_QUEUES, 'notify'] as const;
 export type QueueName = (typeof QUEUES)[number];
 
 /** What the job of a run holds. Never changed: what happens to a run later is in its control record and its progress. */
@@ -87,6 +87,7 @@ export async function openQueues(config: QueueConfig, profile: Profile, log?: Lo
     operation: queue('operation'),
     copy: queue('copy'),
     cutover: queue('cutover'),
+    notify: queue('notify'),
   };
   return {
     store,
@@ -106,6 +107,7 @@ export async function setBudgets(queues: Queues, budgets: Config['budgets']): Pr
     queues.operation.setGlobalConcurrency(budgets.operations),
     queues.copy.setGlobalConcurrency(budgets.copies),
     queues.cutover.setGlobalConcurrency(budgets.cutovers),
+    queues.notify.setGlobalConcurrency(1),
   ]);
 }
 

@@ -7,6 +7,7 @@ import { PgconvoyError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { readApproval, readCancel, writeApproval } from './control-record.ts';
 import { addStage, GATE_DELAY_MS, releaseGate } from './lanes.ts';
+import type { Tell } from './notices.ts';
 import { lastIdsOf, progressOf } from './queues.ts';
 import type { Queues, RunData, RunProgress, StageOutline } from './queues.ts';
 import { readSummary } from './read-run.ts';
@@ -14,12 +15,14 @@ import { stagesOfRun } from './run-plan.ts';
 import { activeRuns } from './run-job.ts';
 import { redactedError } from './redact.ts';
 import { Cancelled, failureText, PredecessorMissing, stepErrorOf } from './step-error.ts';
+import { cutoverBegun, cutoverDone, cutoverOf, runFailed, waitsForApproval } from './run-notices.ts';
 import type { Approval, RunSummary } from './types.ts';
 
 export interface RunProcessorOptions {
   readonly queues: Queues;
   readonly workflows: readonly Workflow[];
   readonly log: Logger;
+  readonly tell: Tell;
 }
 
 /**
@@ -40,6 +43,7 @@ export function runProcessor(options: RunProcessorOptions) {
       const kept = stepErrorOf(error);
       if (error instanceof Cancelled) log.info('cancelled');
       else log.error({ error: kept }, 'the run cannot go on');
+      if (!(error instanceof Cancelled)) await options.tell(runFailed(job, kept));
       await job.updateProgress({ ...progressOf(job), error: kept } satisfies RunProgress);
       throw new UnrecoverableError(failureText(kept));
     }
@@ -47,7 +51,7 @@ export function runProcessor(options: RunProcessorOptions) {
 }
 
 async function advance(
-  { queues, workflows }: RunProcessorOptions,
+  { queues, workflows, tell }: RunProcessorOptions,
   job: Job<RunData>,
   token: string,
   log: Logger,
@@ -73,7 +77,9 @@ async function advance(
       const needless = stage.kind === 'gate' && (await isNeedless(job, stages, stage));
       // Before the gate is there to be seen: nobody shall be asked for a moment.
       if (needless) await writeApproval(queues, id, stage.index, 'nobody: there is nothing to approve');
+      if (stage.index === cutoverOf(stages)?.index) await tell(cutoverBegun(job));
       await addStage(queues, id, data, stage);
+      if (stage.kind === 'gate' && !needless) await tell(waitsForApproval(job, stage));
       if (needless) {
         log.info({ stage: stage.index, title: stage.title }, 'no approval needed');
         await releaseGate(queues, id, stage.index);
@@ -91,6 +97,7 @@ async function advance(
     }
   }
   const summary = await readSummary(queues, id, data);
+  if (cutoverOf(stages)) await tell(await cutoverDone(queues, job));
   await job.updateProgress({ added: stages.length - 1 } satisfies RunProgress);
   log.info({ changed: summary.changed, unchanged: summary.unchanged }, 'run completed');
   return summary;

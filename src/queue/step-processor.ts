@@ -7,6 +7,7 @@ import type { Workflow } from '../engine/workflow.ts';
 import { DeadlineExceeded, PgconvoyError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { readCancel } from './control-record.ts';
+import type { Tell } from './notices.ts';
 import { redactedError } from './redact.ts';
 import type { Queues, StepData } from './queues.ts';
 import { stagesOfRun } from './run-plan.ts';
@@ -33,6 +34,7 @@ export interface StepProcessorOptions {
   readonly isStopping: () => boolean;
   /** How long after a hand-over the job may be taken by another worker. */
   readonly handOverDelayMs: number;
+  readonly tell: Tell;
 }
 
 interface KnownRun {
@@ -196,6 +198,7 @@ async function giveUp(attempt: Attempt, error: PgconvoyError, outcome: 'failed' 
   if (outcome === 'failed') log.error({ error: kept }, 'failed for good');
   else log.info('cancelled');
   note({ job }, `${outcome === 'failed' ? 'failed for good' : 'cancelled'}: ${failureText(kept)}`);
+  if (outcome === 'failed') await tellFailure(attempt, kept);
   await record.finish(outcome, { error: kept });
   throw plain(failureText(kept), UnrecoverableError);
 }
@@ -207,6 +210,7 @@ async function tryAgain(attempt: Attempt, error: unknown): Promise<never> {
   const kept = last ? await lastError(attempt, error) : stepErrorOf(error);
   log[last ? 'error' : 'warn']({ error: kept }, last ? 'failed for good' : 'failed, will try again');
   note({ job }, `failed (${job.attemptsMade + 1} of ${attempts}): ${failureText(kept)}`);
+  if (last) await tellFailure(attempt, kept);
   await record.finish(last ? 'failed' : 'retry', { error: kept });
   throw plain(failureText(kept));
 }
@@ -220,6 +224,23 @@ async function lastError({ options, execution, log }: Attempt, error: unknown): 
     return undefined;
   });
   return became === undefined ? kept : { ...kept, message: `${kept.message}. ${became}` };
+}
+
+/** Before the failure is written down: a worker that dies here comes to it once more, and it is told once. */
+async function tellFailure({ options, job, record }: Attempt, error: StepError): Promise<void> {
+  const { run, workflow, step, database } = job.data;
+  await options.tell({
+    id: `${job.id}.failed.${record.series}`,
+    event: 'failed-step',
+    run,
+    workflow,
+    step,
+    ...(database ? { database: database.name } : {}),
+    what: `step ${step} has failed${database ? ` in database "${database.name}"` : ''}`,
+    why: error.message,
+    next: `${error.hint}\nThen: pgconvoy retry ${run}`,
+    at: Date.now(),
+  });
 }
 
 /** Asks again later without using up an attempt, until the deadline. */

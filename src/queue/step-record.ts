@@ -49,6 +49,11 @@ export class StepRecord {
     };
   }
 
+  /** Which series of attempts this is one of: the last attempt before it that has failed for good, 0 in the first series. */
+  get series(): number {
+    return this.#data.attempts?.findLast(({ outcome }) => outcome === 'failed')?.attempt ?? 0;
+  }
+
   get waiting(): StepRecordData['waiting'] {
     return this.#data.waiting;
   }

@@ -5,7 +5,9 @@ import type { Config } from '../config/schema.ts';
 import type { Workflow } from '../engine/workflow.ts';
 import type { Logger } from '../log.ts';
 import { readControls } from './control-record.ts';
-import { setBudgets, STEP_QUEUES } from './queues.ts';
+import { noticeProcessor, teller } from './notices.ts';
+import type { Notifying, Tell } from './notices.ts';
+import { setBudgets } from './queues.ts';
 import type { QueueName, Queues } from './queues.ts';
 import { gateProcessor, runProcessor } from './run-processor.ts';
 import { ABORT, stepProcessor } from './step-processor.ts';
@@ -24,6 +26,9 @@ export interface WorkerTimes {
   readonly grace: number;
   readonly handOverDelay: number;
   readonly controlPoll: number;
+  /** How long failures are gathered before they are told, and the first and longest pause after a message that did not arrive. */
+  readonly gather: number;
+  readonly tellAgain: readonly [first: number, longest: number];
 }
 const TIMES: WorkerTimes = {
   lockDuration: 60_000,
@@ -33,6 +38,8 @@ const TIMES: WorkerTimes = {
   grace: 5_000,
   handOverDelay: 1_000,
   controlPoll: 1_000,
+  gather: 3_000,
+  tellAgain: [5_000, 300_000],
 };
 
 export interface WorkersRequest {
@@ -44,6 +51,8 @@ export interface WorkersRequest {
   /** How long a step asks again for what somebody holds before it fails, in milliseconds. */
   readonly waitDeadlineMs: number;
   readonly log: Logger;
+  /** Who is told of what happens, and how; nobody unless it is said. */
+  readonly notifications?: Notifying | undefined;
   /** Shown by status and `workersListening`; default: host and process id. */
   readonly name?: string;
   readonly times?: Partial<WorkerTimes>;
@@ -51,6 +60,7 @@ export interface WorkersRequest {
 
 export interface Workers {
   readonly name: string;
+  readonly tell: Tell;
   /** Whether there is nothing to do: nothing runs, waits, or will be tried again. A gate does not count. */
   idle(): Promise<boolean>;
   /**
@@ -71,7 +81,8 @@ export async function startWorkers(request: WorkersRequest): Promise<Workers> {
   const active = new Map<string, { readonly run: string; readonly worker: Worker }>();
 
   const start = (queue: QueueName, concurrency: number, processor: Processor) => {
-    const worker = queues.store.worker(queue, processor, workerOptions(name, concurrency, times));
+    const backoff = queue === 'notify' ? times.tellAgain : times.backoff;
+    const worker = queues.store.worker(queue, processor, workerOptions(name, concurrency, { ...times, backoff }));
     worker.on('error', (error) => log.warn({ queue, error: error.message }, 'worker'));
     worker.on('stalled', (job) => log.warn({ queue, job }, 'taken over from a worker that is gone'));
     worker.on('lockRenewalFailed', (jobs) => {
@@ -80,6 +91,8 @@ export async function startWorkers(request: WorkersRequest): Promise<Workers> {
     workers.set(queue, worker);
   };
 
+  const { listeners = [], deliver } = request.notifications ?? {};
+  const tell = teller(queues, listeners, log, times.gather);
   const step = stepProcessor({
     queues,
     workflows: request.workflows,
@@ -91,6 +104,7 @@ export async function startWorkers(request: WorkersRequest): Promise<Workers> {
     waitDelay: (count) => growing(count, times.wait),
     isStopping: () => state.stopping,
     handOverDelayMs: times.handOverDelay,
+    tell,
   });
   const tracked = (queue: QueueName) =>
     async function processStep(job: Job, token: string | undefined, signal: AbortSignal | undefined) {
@@ -105,11 +119,15 @@ export async function startWorkers(request: WorkersRequest): Promise<Workers> {
     };
 
   await setBudgets(queues, budgets);
-  start('run', 4, runProcessor({ queues, workflows: request.workflows, log }));
+  start('run', 4, runProcessor({ queues, workflows: request.workflows, log, tell }));
   start('gate', 1, gateProcessor({ queues, log }));
   start('operation', budgets.operations, tracked('operation'));
   start('copy', budgets.copies, tracked('copy'));
   start('cutover', budgets.cutovers, tracked('cutover'));
+  if (deliver) {
+    const handOverDelayMs = times.handOverDelay;
+    start('notify', 1, noticeProcessor({ queues, deliver, log, isStopping: () => state.stopping, handOverDelayMs }));
+  }
   await Promise.all([...workers.values()].map((worker) => worker.waitUntilReady()));
   const stopPolling = pollControl(queues, active, times.controlPoll, log);
   log.info({ worker: name }, 'listening');
@@ -117,7 +135,8 @@ export async function startWorkers(request: WorkersRequest): Promise<Workers> {
   let stopped: Promise<void> | undefined;
   return {
     name,
-    idle: () => isIdle(queues, active.size),
+    tell,
+    idle: () => isIdle(queues, active.size, [...workers.keys()]),
     stop() {
       stopped ??= (async () => {
         state.stopping = true;
@@ -206,9 +225,8 @@ function pollControl(
   };
 }
 
-async function isIdle(queues: Queues, active: number): Promise<boolean> {
+async function isIdle(queues: Queues, active: number, names: readonly QueueName[]): Promise<boolean> {
   if (active > 0) return false;
-  const names = ['run', 'gate', ...STEP_QUEUES] as const;
   const counts = await Promise.all(
     names.map((name) => queues[name].getJobCounts('active', 'wait', 'prioritized', 'delayed')),
   );

@@ -1,8 +1,9 @@
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { builtProgram } from '../helpers/program.ts';
+import { startReceiver } from '../helpers/receiver.ts';
 import { runFolder } from '../helpers/run-folder.ts';
 
 let program: string;
@@ -35,6 +36,25 @@ test('--version is the one of package.json, from the built program too', async (
     default: { version: string };
   };
   expect(await pgconvoy('--version')).toEqual({ code: 0, stdout: manifest.version, stderr: '' });
+});
+
+test('notify tries each webhook, and says which are not there without saying where', async () => {
+  await using receiver = await startReceiver();
+  const away = await startReceiver();
+  await away[Symbol.asyncDispose]();
+  const webhooks = [
+    { name: 'on call', url: `${receiver.url}/s3cret` },
+    { name: 'chat', url: `${away.url}/s3cret`, format: 'slack' },
+  ];
+  const config = join(folder, 'hooks.yaml');
+  writeFileSync(config, JSON.stringify({ source: { host: 'a' }, target: { host: 'b' }, notifications: { webhooks } }));
+  const { code, stdout, stderr } = await pgconvoy('notify', '--config', config);
+  expect(code).toBe(1);
+  expect(stdout).toMatch(/✓ on call\n✗ the webhook "chat" cannot be told: nobody listens there/);
+  expect(stdout + stderr).not.toMatch(/s3cret|127/);
+  expect(receiver.taken).toMatchObject([{ path: '/s3cret', body: { event: 'trial' } }]);
+  expect(await pgconvoy('notify', 'on call', '--json', '--config', config)).toMatchObject({ code: 0 });
+  expect(await pgconvoy('notify', '--source', 'postgres://a', '--target', 'postgres://b')).toMatchObject({ code: 2 });
 });
 
 describe('wrong usage ends with 2, before anything is touched', () => {

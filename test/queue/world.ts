@@ -24,7 +24,7 @@ import { readRun } from '../../src/queue/read-run.ts';
 import { enqueueRun } from '../../src/queue/runs.ts';
 import type { Execute, RunView, StepView } from '../../src/queue/types.ts';
 import { startWorkers } from '../../src/queue/workers.ts';
-import type { Workers, WorkerTimes } from '../../src/queue/workers.ts';
+import type { Workers, WorkersRequest, WorkerTimes } from '../../src/queue/workers.ts';
 import { sharedRedis } from '../helpers/servers.ts';
 import { eventually } from '../helpers/wait.ts';
 
@@ -37,6 +37,8 @@ const FAST: WorkerTimes = {
   grace: 5_000,
   handOverDelay: 100,
   controlPoll: 100,
+  gather: 300,
+  tellAgain: [50, 100],
 };
 
 /** What an operation of this world does in its apply, beside its journal: nothing, unless a test says otherwise. */
@@ -66,7 +68,7 @@ export interface World extends AsyncDisposable {
   calm(step: string): void;
   work(
     workflow: Workflow | readonly Workflow[],
-    options?: { times?: Partial<WorkerTimes>; waitDeadlineMs?: number; name?: string },
+    options?: Partial<Pick<WorkersRequest, 'times' | 'waitDeadlineMs' | 'name' | 'notifications'>>,
   ): Promise<Workers>;
   start(workflow: Workflow, databases: readonly SelectedDatabase[]): Promise<string>;
   until(run: string, state: RunView['state'] | ((run: RunView) => boolean), timeoutMs?: number): Promise<RunView>;
@@ -208,6 +210,7 @@ export async function openWorld(server?: {
         log,
         times: { ...FAST, ...options.times },
         ...(options.name === undefined ? {} : { name: options.name }),
+        ...(options.notifications ? { notifications: options.notifications } : {}),
       });
       workers.push(started);
       return started;

@@ -5,7 +5,7 @@ const names = (await buildProgram()).commands.map((command) => command.name());
 
 test('the commands are those that the documentation names', () => {
   expect(names.toSorted()).toEqual(
-    'approve board cancel check compare config ddl finish fix logs plan rehearse report resume resync retry rollback runs setup start status stop uninstall upgrade worker'.split(
+    'approve board cancel check compare config ddl finish fix logs notify plan rehearse report resume resync retry rollback runs setup start status stop uninstall upgrade worker'.split(
       ' ',
     ),
   );

@@ -30,7 +30,7 @@ describe('config.example.yaml', () => {
     expect(Config.parse(sections)).toEqual(Config.parse({}));
     // A key that was left out would be equal too, by its default: each must be written out.
     for (const { path, schema } of knownKeys()) {
-      const insideList = path.length > 2 && ['queue', 'fix', 'cutover'].includes(path[0] ?? '');
+      const insideList = path.length > 2 && ['queue', 'fix', 'cutover', 'notifications'].includes(path[0] ?? '');
       if (insideList || !schema.safeParse(undefined).success || schema.safeParse(undefined).data === undefined)
         continue;
       expect(written).toHaveProperty([...path]);

@@ -188,6 +188,34 @@ describe('passwords', () => {
     for (const secret of secrets) expect(JSON.stringify(settings)).not.toContain(secret);
   });
 
+  test('webhooks: the address or a file with it; operations see none of it; each has a name of its own', () => {
+    put('word', 'https://hooks.internal/from-file\n');
+    const of = (...webhooks: string[]) =>
+      `source: { host: old }\ntarget: { host: new }\nnotifications: { webhooks: [${webhooks.join(', ')}] }\n`;
+    const { config, settings } = load({
+      yaml: of('{ name: a, url: "${HOOK}", headers: { Authorization: s3cret } }', '{ name: b, urlFile: word }'),
+      env: { HOOK: 'https://hooks.internal/T0/B0' },
+    });
+    const secrets = ['https://hooks.internal/T0/B0', 's3cret', 'https://hooks.internal/from-file'];
+    expect(config.notifications.webhooks.map(({ url }) => url)).toEqual([secrets[0], secrets[2]]);
+    expect(secretsOf(config)).toEqual(expect.arrayContaining(secrets));
+    for (const secret of secrets) expect(JSON.stringify(settings)).not.toContain(secret);
+    const wrong = refusal({
+      yaml: of(
+        '{ name: a, url: "s3cret" }',
+        '{ name: b, url: "https://s3cret", headers: { "a b": s3cret } }',
+        '{ name: b, url: "https://h", headers: { A: "s3cret\\n" } }',
+      ),
+    });
+    expect(wrong.message).toMatch(
+      /webhooks\.0\.url: .*address like https[^]*webhooks\.1\.headers: names of headers[^]*webhooks\.2\.headers\.A: printable/,
+    );
+    expect(wrong.message).not.toContain('s3cret');
+    expect(refusal({ yaml: of('{ name: a }', '{ name: a, url: "https://h" }') }).message).toMatch(
+      /webhooks\.0: it has no address[^]*webhooks\.1: another one is named "a" already/,
+    );
+  });
+
   test('a passwordFile that others may read is taken with a warning', () => {
     put('word', 'w', 0o644);
     const { addresses, warnings } = load({ yaml: yaml.replace('old,', 'old, passwordFile: word,') });
@@ -290,7 +318,7 @@ describe('mistakes', () => {
       '  F:9:1: unknown key "passwordFile"',
       '    → "passwordFile" belongs under source or target or queue or cutover.pgbouncer or board.',
       '  F:10:1: unknown key "colour"',
-      '    → Known at the top are source, target, queue, engine, databases, replication, fix, budgets, deadlines, cutover, comparison, notReplicated, accept, board, tools, state, logLevel.',
+      '    → Known at the top are source, target, queue, engine, databases, replication, fix, budgets, deadlines, cutover, comparison, notReplicated, accept, board, notifications, tools, state, logLevel.',
     ]);
   });
 

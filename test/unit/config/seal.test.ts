@@ -49,6 +49,14 @@ accept: [ large-objects ]
     expect(unseal(sealed.text).text).toBe(lists);
   });
 
+  test('addresses and headers of webhooks as a whole', () => {
+    const sealed = seal(
+      'notifications: { webhooks: [{ name: a, url: "https://one", headers: { X: two } }, { name: b, urlFile: c }] }\n',
+    );
+    expect(sealed.changed).toEqual(['notifications.webhooks.0.url', 'notifications.webhooks.0.headers.X']);
+    expect(sealed.text).not.toMatch(/one|two/);
+  });
+
   test('and back', () => {
     const back = unseal(seal(text).text);
     expect(back.changed).toEqual(['source.password', 'target.password', 'queue.url']);
