@@ -66,8 +66,9 @@ export const stop = defineWorkflow({
     undo(eachDatabase(op.createSlot)),
     eachDatabase(op.startReverse, {}, wayBack),
   ],
-  // Databases that are open on the target keep their fence: undo leaves them alone.
+  // Databases that are decided for the target are opened, and keep their fence: undo leaves them alone.
   onCancel: [
+    eachDatabase(op.finishOpening),
     undo(eachDatabase(op.fenceSource)),
     undo(eachDatabase(op.pausePgbouncer, {}, { when: 'pgbouncer' })),
     undo(eachDatabase(op.createSubscription, { wayBack: true }, wayBack)),

@@ -8,6 +8,7 @@ import { compareTables } from './comparison/compare-tables.ts';
 import { agreeToOpen } from './cutover/agree-to-open.ts';
 import { awaitLsn } from './cutover/await-lsn.ts';
 import { fenceSource } from './cutover/fence-source.ts';
+import { finishOpening } from './cutover/finish-opening.ts';
 import { openTarget } from './cutover/open-target.ts';
 import { copyDatabasePrivileges } from './databases/copy-database-privileges.ts';
 import { createDatabase } from './databases/create-database.ts';
@@ -74,6 +75,7 @@ export {
   foreseeFence,
   grantReplicationRole,
   holdTarget,
+  finishOpening,
   openTarget,
   pausePgbouncer,
   proveEngine,
@@ -122,6 +124,7 @@ const all: readonly AnyOperation[] = [
   createDeferredTriggers,
   copyDatabasePrivileges,
   agreeToOpen,
+  finishOpening,
   openTarget,
   switchPgbouncer,
   compareOpened,

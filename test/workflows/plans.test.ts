@@ -35,12 +35,13 @@ describe('plans', () => {
 
   test('every row has an operation that workers know, every operation a row', () => {
     const used = new Set(
-      Object.values(workflows).flatMap((workflow) =>
+      Object.values(workflows).flatMap((workflow) => [
         // Some rows are there only where databases are not switched over together.
-        [everyOption(workflow), { ...everyOption(workflow), together: false }]
+        ...[everyOption(workflow), { ...everyOption(workflow), together: false }]
           .flatMap((options) => planOf(workflow, databases, options).stages)
           .flatMap((stage) => (stage.kind === 'gate' ? [] : stage.steps.map((step) => step.operation))),
-      ),
+        ...(workflow.onCancel ?? []).flatMap((row) => ('operation' in row ? [row.operation.name] : [])),
+      ]),
     );
     expect([...used].sort()).toEqual([...operations.keys()].sort());
   });

@@ -2,14 +2,12 @@ import * as z from 'zod';
 import { PgconvoyError } from '../../errors.ts';
 import { defineOperation, holds, lacks } from '../../engine/operation.ts';
 import type { OperationContext } from '../../engine/operation.ts';
-import { sql } from '../../postgres/sql.ts';
 import { pairOf } from '../replication/pair.ts';
 import { ANEW, agreeToOpen, undecided } from './agreement.ts';
 import { lookAtFence } from './fence.ts';
-import { isClosed, letGo, letIn } from './let-in.ts';
+import { openDecided } from './finish-opening.ts';
+import { isClosed } from './let-in.ts';
 import { Opened, openedDatabase, openedKey } from './opened.ts';
-
-const Now = z.object({ openedAt: z.string(), outageMs: z.number() });
 
 /**
  * From here on the database belongs to the applications, on the target: that is decided on the source (`agreeToOpen`), then
@@ -30,29 +28,12 @@ export const openTarget = defineOperation({
   },
 
   async apply(context) {
-    const { engine, source, sourceCluster, sourceLedger, targetLedger, log } = context;
+    const { source } = context;
     if ((await undecided(context, [source.name])).length > 0) {
       await requireReady(context);
       await agreeToOpen(context, [source.name]);
     }
-    const pair = pairOf(context);
-    if ((await engine.subscription(pair)).enabled) await engine.disable(pair);
-    const decided = Opened.parse((await sourceLedger.find(openedKey(source.name)))?.before);
-    // Noted before anybody is in: from then on nothing of ours changes the database, whoever tries the step again.
-    await targetLedger.replace(openedKey(source.name), decided);
-    await letIn(context);
-    const now = await sourceCluster.maintenance.one(
-      Now,
-      sql`select clock_timestamp()::text as "openedAt",
-                 round(extract(epoch from clock_timestamp() - ${decided.fencedAt}::timestamptz) * 1000)::float8 as "outageMs"`,
-    );
-    const opened: Opened = { ...decided, ...now };
-    await Promise.all([
-      targetLedger.replace(openedKey(source.name), opened),
-      sourceLedger.replace(openedKey(source.name), opened),
-    ]);
-    await letGo(context);
-    log.info(opened, 'open on the target');
+    await openDecided(context);
   },
 
   async undo(context: OperationContext) {

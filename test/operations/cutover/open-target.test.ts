@@ -30,7 +30,11 @@ test('opens the target, measures the outage by the clock of the source, and can 
   const outage = new Date(opened.openedAt).getTime() - new Date(opened.fencedAt).getTime();
   expect(Math.abs(opened.outageMs - outage)).toBeLessThanOrEqual(1);
 
-  const [subscription] = await pair.query('target', database, 'select subenabled from pg_subscription');
+  const [subscription] = await pair.query(
+    'target',
+    database,
+    'select subenabled from pg_subscription s join pg_database d on d.oid = s.subdbid where datname = current_database()',
+  );
   expect(subscription).toEqual({ subenabled: false });
   const { targetLedger, sourceLedger } = pair.context(database);
   expect((await targetLedger.entries(undefined, database)).map(({ kind }) => kind)).toEqual(['opened']);
