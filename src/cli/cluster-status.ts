@@ -7,7 +7,7 @@ import { stepsOf } from './run-facts.ts';
 import type { Session } from './session.ts';
 
 /** With hundreds of databases whoever asks for the status shall not wait for a look into each of them. */
-const DRIFT_MS = 400;
+const DRIFT_MS = 250;
 
 /** Where every database stands on both sides; a run says which of them to look at closely. `allDrift` looks into every one for drift. */
 export async function readClusterStatus(

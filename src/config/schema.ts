@@ -226,8 +226,8 @@ export const Config = z.strictObject({
       tableWorkers: z.int().min(1).default(2),
       /** Indexes and constraints built at once in each database. */
       indexWorkers: z.int().min(1).default(2),
-      /** Short steps at once. */
-      operations: z.int().min(1).default(8),
+      /** Short steps at once. More keep a small server's caches cold, and take from the copies, which everything waits for. */
+      operations: z.int().min(1).default(4),
       /** Databases inside their write outage at once. */
       cutovers: z.int().min(1).default(4),
     })

@@ -13,7 +13,7 @@ const POLL_MS = 250;
 /** Looks before it is asked who holds the lock. */
 const PATIENT_LOOKS = 3;
 /** How long a lock that was given back stays on the server for the next step of its lane, milliseconds. */
-const LINGER_MS = 15;
+const LINGER_MS = 50;
 /** How often a session that holds locks is asked whether it lives, and how long it may take to answer, milliseconds. */
 const HEARTBEAT_MS = 10_000;
 const ANSWER_MS = 20_000;

@@ -208,6 +208,7 @@ export const sourceQueries = (database: string): SourceQuery[] => [
   ask('surrogate-keys.surrogateState', surrogateKeys.surrogateState(TABLE.oid), surrogateKeys.SurrogateState),
   ask('surrogate-keys.surrogateTables', surrogateKeys.surrogateTables(), surrogateKeys.SurrogateTable),
   ask('tables.userTables', tables.userTables(), tables.UserTable),
+  ask('tables.namedTables', tables.namedTables(), tables.NamedTable),
   ask('transactions.writeTransactions', transactions.writeTransactions(), transactions.WriteTransaction),
   ask('transactions.openTransactions', transactions.openTransactions(), NOTHING),
   ask('unreplicated.unreplicatedKinds', unreplicated.unreplicatedKinds(), unreplicated.Unreplicated),

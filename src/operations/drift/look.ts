@@ -3,7 +3,7 @@ import { acceptFindings } from '../../engine/finding.ts';
 import type { OperationContext } from '../../engine/operation.ts';
 import { BlockedByFindings } from '../../errors.ts';
 import { catalogProbe } from '../../postgres/catalog/fingerprint.ts';
-import { isReplicated, UserTable, userTables } from '../../postgres/catalog/tables.ts';
+import { isReplicated, NamedTable, namedTables } from '../../postgres/catalog/tables.ts';
 import { id } from '../../postgres/sql.ts';
 import { tablesWithout } from '../../replication/table-names.ts';
 import type { TableName } from '../../replication/engine.ts';
@@ -81,7 +81,7 @@ async function unreplicatedTables(context: OperationContext): Promise<TableName[
   const pair = pairOf(context);
   const { exists, tables } = await context.engine.subscription(pair);
   if (!exists) return [];
-  const wanted = (await context.source.many(UserTable, userTables())).filter(isReplicated);
+  const wanted = (await context.source.many(NamedTable, namedTables())).filter(isReplicated);
   const published = (await context.engine.publishedTables(pair)) ?? [];
   return wanted
     .filter((table) => tablesWithout([table], published).length > 0 || tablesWithout([table], tables).length > 0)

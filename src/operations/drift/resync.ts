@@ -3,7 +3,7 @@ import { PgconvoyError } from '../../errors.ts';
 import type { Finding } from '../../engine/finding.ts';
 import type { AnyOperation, OperationContext } from '../../engine/operation.ts';
 import { runOperation } from '../../engine/run-operation.ts';
-import { isReplicated, UserTable, userTables } from '../../postgres/catalog/tables.ts';
+import { isReplicated, NamedTable, namedTables } from '../../postgres/catalog/tables.ts';
 import { DatabaseError } from '../../postgres/errors.ts';
 import { fragment, id, join, sql, trustedStatement } from '../../postgres/sql.ts';
 import type { TableName } from '../../replication/engine.ts';
@@ -139,7 +139,7 @@ async function emptied({ target, settings }: OperationContext, tables: readonly 
 /** @throws PgconvoyError where there is no such table whose rows travel */
 async function tablesNamed({ source }: OperationContext, names: readonly string[]): Promise<TableName[]> {
   if (names.length === 0) return [];
-  const tables = (await source.many(UserTable, userTables())).filter(isReplicated);
+  const tables = (await source.many(NamedTable, namedTables())).filter(isReplicated);
   return names.map((named) => {
     const fits = tables.filter(({ schema, name }) => [`${schema}.${name}`, id(schema, name).text].includes(named));
     const bare = tables.filter(({ name }) => name === named || id(name).text === named);

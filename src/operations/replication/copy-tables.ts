@@ -14,7 +14,7 @@ import { tableSizes } from './table-sizes.ts';
 import type { Sizes } from './table-sizes.ts';
 
 /** Time between two looks, milliseconds: short for small databases, long for those that take hours. */
-const LOOK_FIRST_MS = 40;
+const LOOK_FIRST_MS = 15;
 const LOOK_MOST_MS = 500;
 /** Without progress for so long, or after so many failures of workers, the cause is looked for. */
 const QUIET_MS = 3_000;

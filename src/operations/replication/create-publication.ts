@@ -2,7 +2,7 @@ import * as z from 'zod';
 import { PgconvoyError } from '../../errors.ts';
 import { defineOperation, holds, lacks } from '../../engine/operation.ts';
 import type { OperationContext } from '../../engine/operation.ts';
-import { UserTable, isReplicated, userTables } from '../../postgres/catalog/tables.ts';
+import { isReplicated, NamedTable, namedTables } from '../../postgres/catalog/tables.ts';
 import { DatabaseError } from '../../postgres/errors.ts';
 import { id } from '../../postgres/sql.ts';
 import type { TableName } from '../../replication/engine.ts';
@@ -55,12 +55,12 @@ export const createPublication = defineOperation({
   undo: (context: OperationContext) => context.engine.unpublish(pairOf(context)),
 });
 
-async function replicatedTables({ source }: Pick<OperationContext, 'source'>): Promise<UserTable[]> {
-  return (await source.many(UserTable, userTables())).filter(isReplicated);
+async function replicatedTables({ source }: Pick<OperationContext, 'source'>): Promise<NamedTable[]> {
+  return (await source.many(NamedTable, namedTables())).filter(isReplicated);
 }
 
 /** Publishing such a table would at once break the application: each UPDATE and DELETE on it fails. */
-function refuseWithoutIdentity(database: string, tables: readonly UserTable[]): void {
+function refuseWithoutIdentity(database: string, tables: readonly NamedTable[]): void {
   const bare = tables.filter((table) => table.identity !== 'f' && table.identityIndex === null);
   if (bare.length === 0) return;
   const names = bare.slice(0, 5).map(({ schema, name }) => id(schema, name).text);

@@ -39,12 +39,21 @@ export const tableBytes = (): Sql => sql`
  * (pg_get_replica_identity_index would; what it answers is asked of the catalog).
  * @see https://www.postgresql.org/docs/current/catalog-pg-class.html
  */
-export const userTables = (): Sql => sql`
+export const userTables = (): Sql =>
+  tablesWith(sql`,
+         case c.relkind when 'p' then 0 else ${tableBytes()} end as bytes,
+         greatest(c.reltuples, 0)::float8 as rows`);
+
+export const NamedTable = UserTable.omit({ bytes: true, rows: true });
+export type NamedTable = z.output<typeof NamedTable>;
+
+/** The same tables without their sizes, which cost as much as everything else. */
+export const namedTables = (): Sql => tablesWith(sql``);
+
+const tablesWith = (more: Sql): Sql => sql`
   select c.oid::text, n.nspname as schema, c.relname as name, c.relkind::text as kind, c.relpersistence::text as persistence,
          ${since('publications', fragment`c.relispartition`, fragment`false`)} as "isPartition", c.relreplident::text as identity,
-         ic.relname as "identityIndex",
-         case c.relkind when 'p' then 0 else ${tableBytes()} end as bytes,
-         greatest(c.reltuples, 0)::float8 as rows
+         ic.relname as "identityIndex"${more}
     from pg_class c
     join pg_namespace n on n.oid = c.relnamespace
     left join pg_index i on i.indrelid = c.oid and i.indisvalid and i.indisunique and i.indimmediate and i.indpred is null
@@ -58,4 +67,4 @@ export const userTables = (): Sql => sql`
    order by n.nspname, c.relname`;
 
 /** The tables that carry rows and can be published: permanent ones, leaves instead of partitioned roots. */
-export const isReplicated = (table: UserTable): boolean => table.kind === 'r' && table.persistence === 'p';
+export const isReplicated = (table: NamedTable): boolean => table.kind === 'r' && table.persistence === 'p';
