@@ -17,7 +17,7 @@ const ALLOWED: Readonly<Record<string, { readonly values: readonly string[]; rea
     types: ['src/config', 'src/log'],
   },
   workflows: { values: ['src/engine', 'src/operations'] },
-  'src/queue': { values: ['src/engine', 'src/errors', 'src/log'], types: ['src/config'] },
+  'src/queue': { values: ['src/engine', 'src/errors', 'src/log', 'src/postgres'], types: ['src/config'] },
   'src/runtime': {
     values: [
       'src/config',
@@ -133,6 +133,13 @@ describe('the house', () => {
       .filter(({ file, from }) => HOMES[from] && !HOMES[from].includes(layerOf(file)))
       .map(({ file, from }) => `${file} imports ${from}`);
     expect(wrong).toEqual([]);
+  });
+
+  test('the queue knows PostgreSQL in one file', () => {
+    const knowing = imports
+      .filter(({ file, from }) => layerOf(file) === 'src/queue' && from.startsWith('../postgres/'))
+      .map(({ file }) => file);
+    expect(new Set(knowing)).toEqual(new Set(['src/queue/postgres-store.ts']));
   });
 
   test('one operation per file, with the name of the file', () => {

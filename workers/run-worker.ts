@@ -7,6 +7,7 @@ import { startWorkers } from '../src/queue/workers.ts';
 import type { Workers } from '../src/queue/workers.ts';
 import { closeClusters, openClusters } from '../src/runtime/clusters.ts';
 import { createExecutor } from '../src/runtime/execute.ts';
+import { identify } from '../src/runtime/identify.ts';
 import { startKeeper } from '../src/runtime/keeper.ts';
 import { toldBy } from '../src/runtime/notifications/deliver.ts';
 import { workflows } from '../workflows/index.ts';
@@ -27,8 +28,13 @@ export interface WorkerRequest {
  */
 export async function runWorker({ loaded, log, signal, stay }: WorkerRequest): Promise<void> {
   const { config, settings } = loaded;
-  const queues = await openQueues(config.queue, 'worker', log);
   const clusters = openClusters(loaded);
+  const queues = await openQueues(config.queue, 'worker', log, identify(clusters, true)).catch(
+    async (error: unknown) => {
+      await closeClusters(clusters);
+      throw error;
+    },
+  );
   const executor = createExecutor(clusters, operations);
   const keeping = new AbortController();
   const keeper = startKeeper({

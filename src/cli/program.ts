@@ -66,7 +66,7 @@ export async function buildProgram(words: readonly string[] = []): Promise<Comma
     .option('--config-password-file <file>', 'password of an encrypted configuration (else $PGCONVOY_CONFIG_PASSWORD)')
     .option('--source <connection>', 'cluster to leave: a URL or key=value pairs, as psql takes them')
     .option('--target <connection>', 'cluster to move to')
-    .option('--queue <url>', 'redis:// or rediss://; without any, a private redis-server is used')
+    .option('--queue <url>', 'redis://, rediss:// or postgres://; without any, a private redis-server is used')
     .addOption(
       new Option('--engine <engine>', 'how rows travel; auto: native from source 10 on').choices([
         'auto',

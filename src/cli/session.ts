@@ -7,6 +7,7 @@ import type { Queues } from '../queue/queues.ts';
 import { workersListening } from '../queue/read-run.ts';
 import { ensureEmbedded, namesQueue } from '../runtime/embedded/ensure.ts';
 import type { Embedded } from '../runtime/embedded/ensure.ts';
+import { identify } from '../runtime/identify.ts';
 import type { Invocation } from './command.ts';
 import type { Terminal } from './render/terminal.ts';
 import { configOf, Servers } from './servers.ts';
@@ -29,11 +30,18 @@ export class Session implements AsyncDisposable {
   readonly queues: Queues;
   readonly #embedded: Embedded | undefined;
   readonly #warnings: string[] = [];
-  #servers: Servers | undefined;
+  readonly servers: Servers;
 
-  constructor(terminal: Terminal, loaded: LoadedConfig, queues: Queues, embedded: Embedded | undefined) {
+  constructor(
+    terminal: Terminal,
+    loaded: LoadedConfig,
+    servers: Servers,
+    queues: Queues,
+    embedded: Embedded | undefined,
+  ) {
     this.terminal = terminal;
     this.loaded = loaded;
+    this.servers = servers;
     this.queues = queues;
     this.#embedded = embedded;
   }
@@ -46,11 +54,6 @@ export class Session implements AsyncDisposable {
   /** Where the worker of this machine serves the board. */
   get board(): string | undefined {
     return this.#embedded?.board;
-  }
-
-  get servers(): Servers {
-    this.#servers ??= new Servers(this.loaded, this.terminal);
-    return this.#servers;
   }
 
   /** Looks once at what about the queue's server could lose runs. */
@@ -67,7 +70,7 @@ export class Session implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all([this.queues.close(), this.#servers?.[Symbol.asyncDispose]()]);
+    await Promise.all([this.queues.close(), this.servers[Symbol.asyncDispose]()]);
     await this.#embedded?.close();
   }
 }
@@ -87,10 +90,17 @@ export async function openSession(
     const board = embedded.board === undefined ? '' : `, board at ${embedded.board}`;
     terminal.note(`private queue and worker of this machine: state and logs in ${embedded.folder}${board}`);
   }
+  const servers = new Servers(loaded, terminal);
   try {
-    const queues = await openQueues(embedded?.queue ?? loaded.config.queue, stays ? 'worker' : 'command');
-    return new Session(terminal, loaded, queues, embedded);
+    const queues = await openQueues(
+      embedded?.queue ?? loaded.config.queue,
+      stays ? 'worker' : 'command',
+      undefined,
+      identify(servers.clusters, works),
+    );
+    return new Session(terminal, loaded, servers, queues, embedded);
   } catch (error) {
+    await servers[Symbol.asyncDispose]();
     await embedded?.close();
     throw error;
   }

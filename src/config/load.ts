@@ -97,7 +97,7 @@ function resolveConfig(yaml: YamlFile, file: string | undefined, options: LoadOp
     password: () => findConfigPassword({ ...options, cwd }),
     placeOf: yaml.placeOf,
   });
-  const given = decrypted.value;
+  const given = withQueueAddress(decrypted.value);
   problems.push(...decrypted.problems);
   const overridden = (path: Path) =>
     (['source', 'target', 'queue', 'engine'] as const).some((key) => path[0] === key && flags[key] !== undefined);
@@ -227,6 +227,12 @@ function readFlag(side: Side, flag: string): FlagRead {
       },
     };
   }
+}
+
+/** `queue: redis://…` stands for `queue: { url: redis://… }`. */
+function withQueueAddress(value: unknown): unknown {
+  const queue = z.looseObject({ queue: z.string() }).safeParse(value).data?.queue;
+  return queue === undefined ? value : { ...(value as object), queue: { url: queue } };
 }
 
 function prefixOf(queue: unknown): { readonly prefix?: unknown } {
@@ -506,12 +512,56 @@ function passwordFromFile(path: Path, written: string, scope: Scope, what = 'pas
 
 function resolveQueue(config: Config, scope: Scope): Config['queue'] {
   const { queue } = config;
-  if (queue.passwordFile === undefined) return queue;
-  if (queue.password !== undefined) twice(['queue'], scope);
+  const { passwordFile } = queue;
+  if (passwordFile !== undefined && queue.password !== undefined) twice(['queue'], scope);
+  const password =
+    passwordFile === undefined ? queue.password : passwordFromFile(['queue', 'passwordFile'], passwordFile, scope);
+  const resolved = { ...queue, password, passwordFile: undefined };
+  return /^postgres(ql)?:/.test(queue.url ?? '') ? resolvePostgresQueue(resolved, scope) : resolved;
+}
+
+/** What its URL leaves out comes from where a cluster's comes from; where it is must be said. */
+function resolvePostgresQueue(queue: Config['queue'], scope: Scope): Config['queue'] {
+  const wrong = (message: string, remedy: string) => {
+    scope.problems.push({ place: scope.placeOf(['queue', 'url']), message: `queue.url: ${message}`, remedy });
+    return queue;
+  };
+  let parts: ConnectionParts;
+  try {
+    parts = parseConnectionString(queue.url!);
+  } catch (error) {
+    if (!(error instanceof ConnectionStringError)) throw error;
+    return wrong(`this address is not understood: ${error.message}`, 'Write postgres://user@host:5432/database.');
+  }
+  if (parts.host === undefined) return wrong('it names no host', 'Write postgres://user@host:5432/database.');
+  const { env } = scope;
+  const { host, port = 5_432, user = variable(env, 'PGUSER') ?? systemUser(env), sslmode = 'prefer' } = parts;
+  if (user === undefined) return wrong('it names no user', 'Write postgres://user@host:5432/database.');
+  const database = parts.database ?? 'postgres';
+  const certificate = parts.sslrootcert;
+  const sslrootcert =
+    certificate === undefined || certificate === 'system' ? certificate : pathFrom(scope.folder, certificate);
+  const tls = sslOptions({ host, sslmode, sslrootcert }, env);
+  if ('failure' in tls) return wrong(tls.failure, tls.remedy);
+  const password =
+    queue.password ?? parts.password ?? variable(env, 'PGPASSWORD') ?? pgpass({ host, port, database, user }, scope);
+  const connectTimeoutMs = milliseconds(parts.connectTimeout) ?? 10_000;
+  const place = host.startsWith('/') ? host : `//${host.includes(':') ? `[${host}]` : host}:${port}`;
   return {
     ...queue,
-    password: passwordFromFile(['queue', 'passwordFile'], queue.passwordFile, scope),
-    passwordFile: undefined,
+    password,
+    server: {
+      host,
+      port,
+      user,
+      password,
+      database,
+      ssl: tls.ssl,
+      sslmode,
+      sslrootcert,
+      connectTimeoutMs,
+      shown: `postgres:${place}/${database}`,
+    },
   };
 }
 

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import type { QueueAddress } from '../postgres/queue-server.ts';
 
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const;
 
@@ -155,12 +156,15 @@ export const Config = z.strictObject({
   }).prefault({}),
   queue: z
     .strictObject({
-      /** redis://, rediss:// or unix:///path; nothing (neither url, sentinels nor clusterNodes): a private redis-server on this machine. */
+      /**
+       * redis://, rediss:// or unix:///path; postgres:// for a PostgreSQL server (13 or later) that is not being upgraded; nothing
+       * (neither url, sentinels nor clusterNodes): a private redis-server on this machine.
+       */
       url: z
         .string()
         .regex(
-          /^(rediss?:\/\/|unix:\/\/\/|\/)./,
-          'an address like redis://host:6379, rediss://host:6380/0 or unix:///run/redis.sock',
+          /^(rediss?:\/\/|postgres(ql)?:\/\/|unix:\/\/\/|\/)./,
+          'an address like redis://host:6379, rediss://host:6380/0, unix:///run/redis.sock or postgres://user@host/database',
         )
         .optional(),
       password: z.string().optional(),
@@ -169,7 +173,7 @@ export const Config = z.strictObject({
       sentinels: z.array(z.strictObject({ host: z.string(), port: Port.default(26_379) })).optional(),
       sentinelName: z.string().optional(),
       clusterNodes: z.array(z.strictObject({ host: z.string(), port: Port.default(6_379) })).optional(),
-      /** Begins every key, so that several installations can share one Redis. */
+      /** Begins every key, and the name of the schema in PostgreSQL, so that several installations can share one server. */
       prefix: z
         .string()
         .regex(/^[A-Za-z0-9_-]+$/, 'a word of letters, digits, _ and -')
@@ -352,7 +356,9 @@ export const Config = z.strictObject({
 });
 
 /** The configuration after defaults, with secrets resolved (passwords from files, environment or .pgpass). */
-export type Config = z.output<typeof Config>;
+export type Config = z.output<typeof Config> & {
+  readonly queue: { readonly server?: (QueueAddress & { readonly shown: string }) | undefined };
+};
 /** The configuration as a person writes it. */
 export type ConfigInput = z.input<typeof Config>;
 

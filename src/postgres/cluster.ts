@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { newClient, unknownSetting } from './connection.ts';
+import { newClient, refusesTls, unknownSetting } from './connection.ts';
 import type { ServerAddress } from './connection.ts';
 import { Database } from './database.ts';
 import type { Binding } from './database.ts';
@@ -253,10 +253,4 @@ export class BoundCluster {
     await Promise.all([...this.#databases.values()].map((database) => database.close()));
     this.#databases.clear();
   }
-}
-
-/** The server has no TLS, speaks none that we do, or its pg_hba.conf takes this session only without. */
-function refusesTls(error: unknown): boolean {
-  const { code, message } = error as { code?: unknown; message?: unknown };
-  return /^(28000|EPROTO|ERR_SSL)/.test(String(code)) || /does not support SSL/.test(String(message));
 }

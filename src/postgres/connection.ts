@@ -46,6 +46,12 @@ export function unknownSetting(error: unknown): string | undefined {
   return Object.keys(SESSION).find((name) => String(message).includes(`"${name}"`));
 }
 
+/** The server has no TLS, speaks none that we do, or its pg_hba.conf takes this session only without. */
+export function refusesTls(error: unknown): boolean {
+  const { code, message } = error as { code?: unknown; message?: unknown };
+  return /^(28000|EPROTO|ERR_SSL)/.test(String(code)) || /does not support SSL/.test(String(message));
+}
+
 /** A client that is not connected yet. Its `error` event is always listened to: a lost idle connection must not end the process. */
 export function newClient(
   address: ServerAddress,
@@ -56,8 +62,20 @@ export function newClient(
 ): pg.Client {
   // pg knows `replication`, its types do not.
   const replication = protocol === 'replication' ? { replication: 'database' } : {};
-  const client = new pg.Client({
-    ...replication,
+  const client = new pg.Client({ ...replication, ...clientConfig(address, database, applicationName, without) });
+  client.on('error', () => {});
+  return client;
+}
+
+/** @param settings what this session starts with instead */
+export function clientConfig(
+  address: ServerAddress,
+  database: string,
+  applicationName: string,
+  without: ReadonlySet<string> = new Set(),
+  settings: Readonly<Record<string, string>> = {},
+): pg.ClientConfig {
+  return {
     host: address.host,
     port: address.port,
     user: address.user,
@@ -69,11 +87,9 @@ export function newClient(
     keepAlive: true,
     application_name: applicationName,
     client_encoding: 'UTF8',
-    options: Object.entries(SESSION)
+    options: Object.entries({ ...SESSION, ...settings })
       .filter(([name]) => !without.has(name))
       .map(([name, value]) => `-c ${name}=${value}`)
       .join(' '),
-  });
-  client.on('error', () => {});
-  return client;
+  };
 }

@@ -4,7 +4,7 @@ import type { PlannedStep, SelectedDatabase } from '../engine/plan.ts';
 import type { RunOptions } from '../engine/workflow.ts';
 import type { Logger } from '../log.ts';
 import { connect } from './connection.ts';
-import type { HasStore, Profile, QueueConfig } from './store.ts';
+import type { HasStore, Identify, Profile, QueueConfig } from './store.ts';
 import type { StepError } from './types.ts';
 
 /** One queue per class of work: a global concurrency holds per queue. */
@@ -74,10 +74,16 @@ export const jobOptions = {
 
 /**
  * Opens the queues.
- * @throws UnreachableError when the queue is down or refuses us.
+ * @param identify says what the queue's server must not be
+ * @throws ConfigError when the server cannot be the queue's; UnreachableError when the queue is down or refuses us.
  */
-export async function openQueues(config: QueueConfig, profile: Profile, log?: Logger): Promise<Queues> {
-  const store = await connect(config, profile);
+export async function openQueues(
+  config: QueueConfig,
+  profile: Profile,
+  log?: Logger,
+  identify?: Identify,
+): Promise<Queues> {
+  const store = await connect(config, profile, identify);
   const quiet = (error: Error) => log?.debug({ err: error }, 'queue connection');
   const queue = (name: string) => store.queue(name).on('error', quiet);
   const flow = store.flow().on('error', quiet);

@@ -11,6 +11,19 @@ export type QueueConfig = Config['queue'];
  */
 export type Profile = 'command' | 'worker';
 
+/**
+ * Says which servers are to be upgraded: on them no queue may be.
+ * @param made whether the queue has tables already
+ */
+export type Identify = (made: boolean) => Promise<
+  readonly {
+    readonly side: 'source' | 'target';
+    readonly systemIdentifier?: string;
+    /** Why it cannot be asked. */
+    readonly away?: PgconvoyError;
+  }[]
+>;
+
 /** Where a job is that is not finished well; `waiting` whatever its priority. */
 export interface JobPlace {
   readonly queue: string;

@@ -122,11 +122,11 @@ describe('questions at a terminal', () => {
     await terminal.answer('Host name or address of the source, seen from the target', 'localhost');
     await terminal.answer('Port');
 
-    await terminal.answer('Which Redis?', DOWN);
+    await terminal.answer('Which queue?', DOWN);
     await terminal.answer('Address', 'redis://127.0.0.1:1');
     await terminal.answer('Password');
     await terminal.see('The queue at redis://127.0.0.1:1 cannot be reached');
-    await terminal.answer('Which Redis?', DOWN);
+    await terminal.answer('Which queue?', DOWN);
     await terminal.answer('Address', redis.url);
     await terminal.answer('Password');
     await terminal.see(`Connected: ${redis.url}`);
@@ -149,7 +149,7 @@ describe('questions at a terminal', () => {
     const terminal = atTerminal(['config', ...flags()]);
     await terminal.answer('File');
     await terminal.answer('The server of the target connects to the source');
-    await terminal.answer('Which Redis?');
+    await terminal.answer('Which queue?');
     await terminal.answer('Folder for its state and logs', join(folder, 'state'));
     await terminal.see('A private redis-server works here');
     await terminal.answer('Encrypt the passwords');

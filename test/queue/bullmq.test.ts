@@ -1,19 +1,21 @@
 /** What we rely on in BullMQ, tried on BullMQ itself: an update that changes any of it must not get in unseen. */
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { FlowProducer, Queue, UnrecoverableError, Worker } from 'bullmq';
-import type { FlowJob, Processor } from 'bullmq';
-import { Redis } from 'ioredis';
+import { UnrecoverableError } from 'bullmq';
+import type { FlowJob, Processor, Worker } from 'bullmq';
 import { expect, test } from 'vitest';
+import { connect } from '../../src/queue/connection.ts';
+import { openQueueDatabase } from '../helpers/queue-database.ts';
 import { sharedRedis } from '../helpers/servers.ts';
 import { eventually } from '../helpers/wait.ts';
+import { onRedis } from './world.ts';
 
 async function openBull() {
-  const { url } = await sharedRedis();
-  const connection = new Redis(url, { maxRetriesPerRequest: null });
-  const options = { connection, prefix: `{bull-${randomBytes(6).toString('hex')}}` };
-  const queue = new Queue('steps', options);
-  const flow = new FlowProducer(options);
+  const database = onRedis() ? undefined : await openQueueDatabase();
+  const redis = async () => ({ url: (await sharedRedis()).url, prefix: `bull-${randomBytes(6).toString('hex')}` });
+  const store = await connect(database?.config ?? (await redis()), 'worker');
+  const queue = store.queue('steps');
+  const flow = store.flow();
   const workers: Worker[] = [];
   const ran: string[] = [];
   let broken = new Set<string>();
@@ -30,7 +32,7 @@ async function openBull() {
         if (broken.has(job.id!)) throw new UnrecoverableError('broken');
         return 'ok';
       };
-      const worker = new Worker('steps', processor ?? fallback, { ...options, concurrency });
+      const worker = store.worker('steps', processor ?? fallback, { concurrency });
       worker.on('error', () => undefined);
       workers.push(worker);
       return worker;
@@ -48,7 +50,8 @@ async function openBull() {
     async [Symbol.asyncDispose]() {
       await Promise.all(workers.map((worker) => worker.close()));
       await Promise.all([queue.close(), flow.close()]);
-      connection.disconnect();
+      await store.close();
+      await database?.[Symbol.asyncDispose]();
     },
   };
 }

@@ -5,7 +5,7 @@ import { PgconvoyError } from '../../src/errors.ts';
 import { approveRun, cancelRun } from '../../src/queue/control.ts';
 import { listRuns, readRun } from '../../src/queue/read-run.ts';
 import { stepId } from '../../src/queue/queues.ts';
-import { databases, openWorld, stepOf, steps, threeSteps } from './world.ts';
+import { databases, openWorld, stepOf, steps, testOnRedis, threeSteps } from './world.ts';
 import type { Behaviour } from './world.ts';
 import { eventually } from '../helpers/wait.ts';
 
@@ -80,10 +80,14 @@ test('what a cancel takes back begins when nothing of the run is active, and for
   const flow = world.workflow([fence, eachDatabase(world.operation('wait-lsn', { queue: 'cutover' }))], [undo(fence)]);
   let stopped = 0;
   let undone = 0;
+  let letGo = () => {};
+  const released = new Promise<void>((resolve) => {
+    letGo = resolve;
+  });
   // A step that takes its time to stop.
   world.on('b/wait-lsn', async (context) => {
     await forever(context, 1)?.catch(() => undefined);
-    await sleep(1_000);
+    await released;
     stopped = Date.now();
     context.signal.throwIfAborted();
   });
@@ -101,6 +105,7 @@ test('what a cancel takes back begins when nothing of the run is active, and for
   expect((await readRun(world.queues, id)).state).toBe('cancelling');
   await expect(world.resume(id, flow)).rejects.toThrow('is still being cancelled');
   await expect(world.start(flow, databases('a'))).rejects.toThrow(/is not finished|is still stopping/);
+  letGo();
   const undoRun = await world.until(`${id}-undo`, 'completed');
   expect(undoRun).toMatchObject({ undoes: id, workflow: 'trial', summary: { changed: 2 } });
   expect(stopped).toBeGreaterThan(0);
@@ -116,7 +121,7 @@ test('what a cancel takes back begins when nothing of the run is active, and for
   expect(again.summary).toMatchObject({ changed: 3, unchanged: 1 });
 });
 
-test('where the cancel had nothing to take back, the run can be resumed, and cancelled again', async () => {
+testOnRedis('where the cancel had nothing to take back, the run can be resumed, and cancelled again', async () => {
   await using world = await openWorld();
   const fence = eachDatabase(world.operation('fence', { queue: 'cutover' }));
   const flow = world.workflow([eachDatabase(world.operation('one')), fence], [undo(fence)]);
@@ -135,22 +140,25 @@ test('where the cancel had nothing to take back, the run can be resumed, and can
   await world.until(id, 'completed');
 });
 
-test('a cancel that died in the middle is completed by cancelling again, and cannot be resumed before', async () => {
-  await using world = await openWorld();
-  const fence = eachDatabase(world.operation('fence'));
-  const flow = world.workflow([fence], [undo(fence)]);
-  const id = await world.start(flow, databases('a'));
-  await world.cancel(id, flow);
-  await (await world.queues.run.getJob(`${id}-undo`))?.remove();
-  await expect(world.resume(id, flow)).rejects.toMatchObject({
-    hint: expect.stringContaining(`pgconvoy cancel ${id}`),
-  });
-  expect((await world.cancel(id, flow)).undoneBy).toBe(`${id}-undo`);
-  await world.work(flow);
-  await world.until(`${id}-undo`, 'completed');
-  await world.resume(id, flow);
-  await world.until(id, 'completed');
-});
+testOnRedis(
+  'a cancel that died in the middle is completed by cancelling again, and cannot be resumed before',
+  async () => {
+    await using world = await openWorld();
+    const fence = eachDatabase(world.operation('fence'));
+    const flow = world.workflow([fence], [undo(fence)]);
+    const id = await world.start(flow, databases('a'));
+    await world.cancel(id, flow);
+    await (await world.queues.run.getJob(`${id}-undo`))?.remove();
+    await expect(world.resume(id, flow)).rejects.toMatchObject({
+      hint: expect.stringContaining(`pgconvoy cancel ${id}`),
+    });
+    expect((await world.cancel(id, flow)).undoneBy).toBe(`${id}-undo`);
+    await world.work(flow);
+    await world.until(`${id}-undo`, 'completed');
+    await world.resume(id, flow);
+    await world.until(id, 'completed');
+  },
+);
 
 test('resume is refused while another run works on the same databases', async () => {
   await using world = await openWorld();

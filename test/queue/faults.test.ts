@@ -5,9 +5,10 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { listRuns } from '../../src/queue/read-run.ts';
-import { startRedis } from '../helpers/servers.ts';
+import { queueConfigOf } from '../helpers/queue-database.ts';
+import { startCluster, startRedis } from '../helpers/servers.ts';
 import { eventually } from '../helpers/wait.ts';
-import { databases, openWorld, stepOf, threeSteps } from './world.ts';
+import { databases, onRedis, openWorld, stepOf, testOnRedis, threeSteps } from './world.ts';
 import type { World } from './world.ts';
 
 const holdKey = (world: World, place: string) => `${world.prefix}-world:hold:${place}`;
@@ -15,9 +16,13 @@ const holdKey = (world: World, place: string) => `${world.prefix}-world:hold:${p
 /** Starts a worker process and resolves when it listens. */
 async function startProcess(world: World): Promise<ChildProcess> {
   const script = join(import.meta.dirname, 'worker-process.ts');
-  const child = spawn(process.execPath, ['--import', 'tsx', script, world.url, world.prefix], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const child = spawn(
+    process.execPath,
+    ['--import', 'tsx', script, world.url, world.prefix, JSON.stringify(world.config)],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
   let said = '';
   child.stdout!.on('data', (data: Buffer) => {
     said += data.toString();
@@ -33,34 +38,38 @@ async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
   await ended;
 }
 
-test('kill -9 of the worker in the middle of a step, three times: another takes over, nothing that succeeded runs again', async () => {
-  await using world = await openWorld();
-  const flow = threeSteps(world);
-  await world.redis.set(holdKey(world, 'a/two'), '1');
-  const id = await world.start(flow, databases('a', 'b'));
-  for (let kill = 1; kill <= 3; kill += 1) {
-    const child = await startProcess(world);
-    try {
-      await eventually(
-        async () => expect((await world.begun()).filter((line) => line === 'a/two')).toHaveLength(kill),
-        { timeoutMs: 20_000 },
-      );
-      // Only a/two is to be hit.
-      await world.until(id, (run) => stepOf(run, 'b', 'three').state === 'completed');
-    } finally {
-      await end(child, 'SIGKILL');
+testOnRedis(
+  'kill -9 of the worker in the middle of a step, three times: another takes over, nothing that succeeded runs again',
+  async () => {
+    await using world = await openWorld();
+    const flow = threeSteps(world);
+    await world.redis.set(holdKey(world, 'a/two'), '1');
+    const id = await world.start(flow, databases('a', 'b'));
+    for (let kill = 1; kill <= 3; kill += 1) {
+      const child = await startProcess(world);
+      try {
+        await eventually(
+          async () => expect((await world.begun()).filter((line) => line === 'a/two')).toHaveLength(kill),
+          { timeoutMs: 20_000 },
+        );
+        // Only a/two is to be hit.
+        await world.until(id, (run) => stepOf(run, 'b', 'three').state === 'completed');
+      } finally {
+        await end(child, 'SIGKILL');
+      }
     }
-  }
-  await world.redis.del(holdKey(world, 'a/two'));
-  await world.work(flow);
-  const done = await world.until(id, 'completed');
-  expect(stepOf(done, 'a', 'two')).toMatchObject({ attempts: 4, state: 'completed' });
-  const journal = await world.journal();
-  expect(journal.toSorted()).toEqual(['a/one', 'a/three', 'a/two', 'b/one', 'b/three', 'b/two']);
-  expect((await world.begun()).filter((line) => line !== 'a/two')).toHaveLength(5);
-}, 90_000);
+    await world.redis.del(holdKey(world, 'a/two'));
+    await world.work(flow);
+    const done = await world.until(id, 'completed');
+    expect(stepOf(done, 'a', 'two')).toMatchObject({ attempts: 4, state: 'completed' });
+    const journal = await world.journal();
+    expect(journal.toSorted()).toEqual(['a/one', 'a/three', 'a/two', 'b/one', 'b/three', 'b/two']);
+    expect((await world.begun()).filter((line) => line !== 'a/two')).toHaveLength(5);
+  },
+  90_000,
+);
 
-test('a worker that is told to stop hands its step over; another goes on within two seconds', async () => {
+testOnRedis('a worker that is told to stop hands its step over; another goes on within two seconds', async () => {
   await using world = await openWorld();
   const flow = threeSteps(world);
   await world.redis.set(holdKey(world, 'a/two'), '1');
@@ -86,7 +95,7 @@ test('a worker that is told to stop hands its step over; another goes on within 
   expect(stepOf(done, 'a', 'two').attemptTimes.map((attempt) => attempt.outcome)).toEqual(['handed-over', 'completed']);
 });
 
-test('a step that does not listen to its signal does not keep a stopping worker', async () => {
+testOnRedis('a step that does not listen to its signal does not keep a stopping worker', async () => {
   await using world = await openWorld();
   const flow = threeSteps(world);
   let release = () => {};
@@ -121,21 +130,20 @@ test('a lost lock aborts the step; whoever has the job now finishes it', async (
   await world.work(flow);
   const id = await world.start(flow, databases('a'));
   const active = await world.until(id, (run) => stepOf(run, 'a', 'one').state === 'active');
-  // As another worker would do after an outage longer than the lock: it has the job, with a lock of its own.
-  await world.redis.set(
-    `${world.queues.operation.toKey(stepOf(active, 'a', 'one').id)}:lock`,
-    'another-worker',
-    'PX',
-    3_000,
-  );
+  await world.takeLock('operation', stepOf(active, 'a', 'one').id, 3_000);
   await eventually(() => expect(aborted).toBe('lock-lost'));
   await world.until(id, 'completed');
   expect(await world.journal()).toEqual(['a/one', 'a/two', 'a/three']);
 });
 
-test('a restart and a crash of Redis in the middle of a step: the worker comes back by itself, the run is there', async () => {
-  await using server = await startRedis({ name: 'queue-restart' });
-  await using world = await openWorld({ url: server.url });
+const serverOfItsOwn = () =>
+  onRedis() ? startRedis({ name: 'queue-restart' }) : startCluster({ major: 15, name: 'queue-restart' });
+
+test('a restart and a crash of the queue in the middle of a step: the worker comes back by itself, the run is there', async () => {
+  await using server = await serverOfItsOwn();
+  await using world = await openWorld(
+    'url' in server ? { url: server.url } : { place: queueConfigOf(server, 'postgres') },
+  );
   const flow = threeSteps(world);
   world.on('a/two', () => sleep(4_000));
   const names = Array.from({ length: 6 }, (_, index) => String.fromCodePoint(97 + index));
@@ -153,7 +161,7 @@ test('a restart and a crash of Redis in the middle of a step: the worker comes b
   expect(await listRuns(world.queues)).toHaveLength(1);
 }, 60_000);
 
-test('idle: only when nothing runs, waits or will be tried again; a gate may wait', async () => {
+testOnRedis('idle: only when nothing runs, waits or will be tried again; a gate may wait', async () => {
   await using world = await openWorld();
   const flow = threeSteps(world);
   await world.redis.set(holdKey(world, 'a/two'), '1');

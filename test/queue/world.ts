@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
+import { test } from 'vitest';
 import * as z from 'zod';
 import type { Finding } from '../../src/engine/finding.ts';
 import { defineOperation, definePreflight, holds, lacks } from '../../src/engine/operation.ts';
@@ -19,12 +20,14 @@ import { cancelRun, resumeRun, retrySteps } from '../../src/queue/control.ts';
 import type { Steering } from '../../src/queue/control.ts';
 import type { QueueConfig } from '../../src/queue/store.ts';
 import { openQueues } from '../../src/queue/queues.ts';
-import type { Queues } from '../../src/queue/queues.ts';
+import type { QueueName, Queues } from '../../src/queue/queues.ts';
 import { readRun } from '../../src/queue/read-run.ts';
 import { enqueueRun } from '../../src/queue/runs.ts';
 import type { Execute, RunView, StepView } from '../../src/queue/types.ts';
 import { startWorkers } from '../../src/queue/workers.ts';
 import type { Workers, WorkersRequest, WorkerTimes } from '../../src/queue/workers.ts';
+import { openQueueDatabase } from '../helpers/queue-database.ts';
+import type { QueueDatabase } from '../helpers/queue-database.ts';
 import { sharedRedis } from '../helpers/servers.ts';
 import { eventually } from '../helpers/wait.ts';
 
@@ -47,9 +50,23 @@ export type Behaviour = (context: OperationContext, attempt: number) => Promise<
 export const databases = (...names: string[]): SelectedDatabase[] =>
   names.map((name, index) => ({ oid: 16_384 + index, name }));
 
+/** Where worlds keep their jobs, unless they say otherwise: files of `postgres/` run the tests of others on PostgreSQL. */
+let backend: 'redis' | 'postgres' = 'redis';
+export const usePostgres = (): void => {
+  backend = 'postgres';
+};
+export const onRedis = (): boolean => backend === 'redis';
+type AddTest = (name: string, body: () => Promise<void>, timeoutMs?: number) => void;
+/** What is the same wherever the jobs are, and costs time. */
+export const testOnRedis: AddTest = (...what) => {
+  const add: AddTest = onRedis() ? test : () => {};
+  add(...what);
+};
+
 export interface World extends AsyncDisposable {
   readonly url: string;
   readonly prefix: string;
+  readonly config: QueueConfig;
   readonly queues: Queues;
   readonly redis: Redis;
   readonly execute: Execute;
@@ -79,17 +96,25 @@ export interface World extends AsyncDisposable {
   cancel(run: string, workflow: Workflow): ReturnType<typeof cancelRun>;
   resume(run: string, workflow: Workflow): ReturnType<typeof resumeRun>;
   retry(run: string, workflow: Workflow, filter?: { database?: string; step?: string }): ReturnType<typeof retrySteps>;
+  /** Everything that is kept of the queue, as text. */
+  everything(): Promise<string>;
+  /** How often the progress of a job of this queue was stored. */
+  progressStored(queue: QueueName): Promise<number>;
+  /** As another worker would do after an outage longer than the lock: it has the job, with a lock of its own for a while. */
+  takeLock(queue: QueueName, job: string, milliseconds: number): Promise<void>;
 }
 
 /** @param server.place where the queue is, when it is not where the journal is (`url`) */
 export async function openWorld(server?: {
   url?: string;
   prefix?: string;
-  place?: Omit<QueueConfig, 'prefix'>;
+  place?: Omit<QueueConfig, 'prefix'> & { readonly prefix?: string };
 }): Promise<World> {
   const url = server?.url ?? (await sharedRedis()).url;
   const prefix = server?.prefix ?? `t${randomBytes(6).toString('hex')}`;
-  const queues = await openQueues({ ...(server?.place ?? { url }), prefix }, 'worker');
+  const own = server === undefined && !onRedis() ? await openQueueDatabase() : undefined;
+  const config: QueueConfig = own?.config ?? { prefix, ...(server?.place ?? { url }) };
+  const queues = await openQueues(config, 'worker');
   const redis = new Redis(url);
   redis.on('error', () => undefined);
   const behaviours = new Map<string, Behaviour>();
@@ -164,6 +189,8 @@ export async function openWorld(server?: {
   return {
     url,
     prefix,
+    config,
+    ...(own ? inPostgres(own) : inRedis(redis, config.prefix)),
     queues,
     redis,
     execute,
@@ -243,9 +270,57 @@ export async function openWorld(server?: {
       await Promise.all(workers.map((one) => one.stop()));
       await queues.close();
       redis.disconnect();
+      await own?.[Symbol.asyncDispose]();
     },
   };
 }
+
+type Inside = Pick<World, 'everything' | 'progressStored' | 'takeLock'>;
+
+const inRedis = (redis: Redis, prefix: string): Inside => ({
+  async everything() {
+    const texts: string[] = [];
+    for (const key of await redis.keys(`{${prefix}}:*`)) {
+      const type = await redis.type(key);
+      if (type === 'hash') texts.push(JSON.stringify(await redis.hgetall(key)));
+      if (type === 'list') texts.push(JSON.stringify(await redis.lrange(key, 0, -1)));
+      if (type === 'stream') texts.push(JSON.stringify(await redis.xrange(key, '-', '+')));
+    }
+    return texts.join('\n');
+  },
+  async progressStored(queue) {
+    const events = await redis.xrange(`{${prefix}}:${queue}:events`, '-', '+');
+    return events.filter(([, fields]) => fields.includes('progress')).length;
+  },
+  async takeLock(queue, job, milliseconds) {
+    await redis.set(`{${prefix}}:${queue}:${job}:lock`, 'another-worker', 'PX', milliseconds);
+  },
+});
+
+const inPostgres = ({ query }: QueueDatabase): Inside => ({
+  async everything() {
+    const tables = await query<{ name: string }>(
+      'select tablename as name from pg_tables where schemaname = current_schema()',
+    );
+    const texts: string[] = [];
+    for (const { name } of tables) texts.push(JSON.stringify(await query(`select * from ${name}`)));
+    return texts.join('\n');
+  },
+  async progressStored(queue) {
+    const [counted] = await query<{ n: number }>(
+      "select count(*)::int as n from event where queue = $1 and event = 'progress'",
+      [queue],
+    );
+    return counted?.n ?? 0;
+  },
+  async takeLock(queue, job, milliseconds) {
+    await query("update job set lock_token = 'another-worker', locked_until_ms = $3 where queue = $1 and id = $2", [
+      queue,
+      job,
+      Date.now() + milliseconds,
+    ]);
+  },
+});
 
 export const steps = (run: RunView): StepView[] => run.stages.flatMap((stage) => stage.steps);
 export const stepOf = (run: RunView, database: string | undefined, key: string): StepView => {

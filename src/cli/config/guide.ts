@@ -159,11 +159,16 @@ async function askQueue(
 }
 
 async function queueQuestions(prompts: Prompts): Promise<Pick<ConfigInput, 'queue' | 'state'>> {
-  const kind = await prompts.choose<'private' | 'own'>(
-    'Which Redis?',
+  const kind = await prompts.choose<'private' | 'own' | 'postgres'>(
+    'Which queue?',
     [
       { value: 'private', label: 'A private redis-server on this machine', hint: 'started and stopped by pgconvoy' },
       { value: 'own', label: 'A Redis or Valkey server of yours', hint: 'workers on any number of machines' },
+      {
+        value: 'postgres',
+        label: 'A PostgreSQL server (13 or later) that is not being upgraded',
+        hint: 'no Redis; workers on any number of machines',
+      },
     ],
     'private',
   );
@@ -173,7 +178,8 @@ async function queueQuestions(prompts: Prompts): Promise<Pick<ConfigInput, 'queu
     });
     return state === '' ? {} : { state };
   }
-  const url = await prompts.text({ message: 'Address', initial: 'redis://localhost:6379' });
+  const initial = kind === 'postgres' ? 'postgres://user@host:5432/postgres' : 'redis://localhost:6379';
+  const url = await prompts.text({ message: 'Address', initial });
   const password = await prompts.secret('Password (nothing: none is needed)');
   return { queue: { url, ...(password === '' ? {} : { password }) } };
 }

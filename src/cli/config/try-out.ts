@@ -7,6 +7,7 @@ import { checkServer } from '../../queue/store.ts';
 import { closeClusters, openClusters } from '../../runtime/clusters.ts';
 import type { Clusters } from '../../runtime/context.ts';
 import { ensureEmbedded, namesQueue } from '../../runtime/embedded/ensure.ts';
+import { identify } from '../../runtime/identify.ts';
 import { meetServer } from '../../runtime/meet-server.ts';
 import { meetServers } from '../../runtime/preflight-servers.ts';
 
@@ -84,13 +85,15 @@ export async function tryQueue(config: ConfigInput, { env, folder }: Place): Pro
     await embedded.close();
     return { address: undefined, warnings: [] };
   }
-  const store = await connect(loaded.config.queue, 'command');
-  try {
-    const warnings = await checkServer({ store });
-    return { address: store.address, warnings: warnings.map(({ message, remedy }) => `${message} ${remedy}`) };
-  } finally {
-    await store.close();
-  }
+  return using(loaded, async (clusters) => {
+    const store = await connect(loaded.config.queue, 'command', identify(clusters, true));
+    try {
+      const warnings = await checkServer({ store });
+      return { address: store.address, warnings: warnings.map(({ message, remedy }) => `${message} ${remedy}`) };
+    } finally {
+      await store.close();
+    }
+  });
 }
 
 async function using<T>(loaded: LoadedConfig, body: (clusters: Clusters) => Promise<T>): Promise<T> {
