@@ -89,6 +89,20 @@ describe.each(pages())('%s', (page) => {
   });
 });
 
+describe.each(['pgconvoy-worker@.service', 'pgconvoy-board.service'])('docs/systemd/%s', (unit) => {
+  const lines = read(`docs/systemd/${unit}`)
+    .split('\n')
+    .filter((line) => line !== '' && !line.startsWith('#'));
+
+  test('has settings that systemd knows, and a command that there is', async () => {
+    const known =
+      /^(\[(Unit|Service|Install)\]$|(Description|Wants|After|User|Environment|EnvironmentFile|ExecStart|Restart|RestartSec|KillSignal|TimeoutStopSec|NoNewPrivileges|PrivateTmp|ProtectHome|ProtectSystem|WantedBy)=\S)/;
+    expect(lines.filter((line) => !known.test(line))).toEqual([]);
+    expect(lines.filter((line) => line.startsWith('ExecStart=') && wordsOf(line))).toHaveLength(1);
+    expect(await refused(`\`\`\`\n${lines.join('\n')}\n\`\`\``)).toEqual([]);
+  });
+});
+
 test('an operation that nobody explains is noticed', () => {
   const page = read('docs/how-it-works.md');
   expect(() => withOperations(page.replace('### `await-lsn`', '### `await-end`'))).toThrow(

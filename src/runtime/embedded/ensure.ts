@@ -49,7 +49,8 @@ export interface Embedded {
 }
 
 const LOCK_PATIENCE_MS = 90_000;
-const WORKER_START_MS = 30_000;
+/** A machine that is busy with other work needs long to start a program. */
+const WORKER_START_MS = 90_000;
 
 /** Whether the configuration names a queue; else there is the private one of this machine. */
 export const namesQueue = ({ config: { queue } }: Pick<LoadedConfig, 'config'>): boolean =>
@@ -160,7 +161,9 @@ async function untilReady(place: Place): Promise<void> {
       throw new PgconvoyError(
         `the worker of this machine ${ended ? 'ended at once' : 'does not get ready'}:\n${lines}`,
         {
-          hint: `See ${workerLog(place)}`,
+          hint: ended
+            ? `See ${workerLog(place)}; mend what it names, then run the command again.`
+            : `See ${workerLog(place)}. Where this machine is busy, run the command again: nothing was begun yet.`,
         },
       );
     }
