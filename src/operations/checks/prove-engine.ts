@@ -12,7 +12,7 @@ import type { Canary, Left } from './canary/scratch-databases.ts';
 import { dropScratchRole, lendRole } from './canary/scratch-role.ts';
 import { sourceSettings } from './clusters/source-settings.ts';
 import { findingsIn } from './concern.ts';
-import type { CheckFinding } from './findings.ts';
+import type { CheckFinding, FindingCode } from './findings.ts';
 
 /**
  * The canary: a scratch database is made on both sides, replicated end to end by the methods that real databases go by, compared
@@ -136,10 +136,16 @@ async function failed(canary: Canary, { title, side }: RoadStep, error: Pgconvoy
   };
 }
 
-/** The server's own words are misleading where it refuses an output plugin. */
+/** Settings of the source that the server names in its own words only, with the finding that has the lines for them. */
+const SETTINGS: readonly (readonly [words: RegExp, code: FindingCode])[] = [
+  [/output plugin/, 'output-plugin'],
+  [/wal_level/, 'wal-level'],
+];
+
 async function remedyFor(canary: Canary, { message }: PgconvoyError): Promise<string | undefined> {
-  if (!/output plugin/.test(message)) return undefined;
-  return findingsIn(await sourceSettings.look(canary)).find(({ code }) => code === 'output-plugin')?.remedy;
+  const setting = SETTINGS.find(([words]) => words.test(message))?.[1];
+  if (setting === undefined) return undefined;
+  return findingsIn(await sourceSettings.look(canary)).find(({ code }) => code === setting)?.remedy;
 }
 
 /** A privilege is missing, usually: without it nothing can be tried. */
