@@ -29,6 +29,8 @@ interface FollowOptions {
  */
 const LOOK_MS = 250;
 const LOOK_SHARE = 9;
+/** Where no picture is drawn anew, the pause grows up to this. */
+const LOOK_MOST_MS = 1_000;
 
 /** Shows a run until nothing more happens by itself, or the person leaves; then says what it came to. */
 export async function followRun(session: Session, id: string, options: FollowOptions = {}): Promise<ExitCode> {
@@ -54,6 +56,7 @@ async function watch(
   leaving: Leaving,
   options: FollowOptions,
 ): Promise<RunView> {
+  let pause = LOOK_MS;
   for (;;) {
     const began = Date.now();
     const view = await readRun(session.queues, id);
@@ -65,9 +68,10 @@ async function watch(
       else if (!session.terminal.canAsk || session.terminal.json) return view;
       else if (!(await approvedOnTerminal(session, view, live, leaving))) return view;
     } else if (isSettled(view)) return view;
-    await sleep(Math.max(LOOK_MS, LOOK_SHARE * (Date.now() - began)), undefined, { signal: leaving.signal }).catch(
+    await sleep(Math.max(pause, LOOK_SHARE * (Date.now() - began)), undefined, { signal: leaving.signal }).catch(
       () => {},
     );
+    if (!session.terminal.canRedraw) pause = Math.min(LOOK_MOST_MS, pause * 1.1);
   }
 }
 
