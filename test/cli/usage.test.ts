@@ -65,6 +65,7 @@ describe('wrong usage ends with 2, before anything is touched', () => {
     ['too many words', ['runs', 'now'], 'too many arguments'],
     ['a log level that is none', ['runs', '--log-level', 'loud'], 'Allowed choices are'],
     ['an unknown workflow', ['plan', 'upgrad'], 'there is no workflow "upgrad"'],
+    ['back together and each on its own', ['rollback', '--yes', '--together', '--each'], 'the opposite of each other'],
     ['stop without anybody to ask', ['stop'], '→ Give --yes when you are sure.'],
     [
       'dropping databases without anybody to ask',

@@ -4,7 +4,7 @@ import { ConfigError } from '../../errors.ts';
 import type { RunOptions } from '../../engine/workflow.ts';
 import { runCommand } from '../run-command.ts';
 
-interface StopOptions {
+export interface CutoverOptions {
   readonly together?: boolean;
   readonly each?: boolean;
   readonly deadline?: string;
@@ -17,7 +17,7 @@ export const cutoverOptions = (made: Command): Command =>
     .option('--deadline <duration>', 'how long nobody may be able to write (deadlines.outage), like 30s');
 
 /** @throws ConfigError */
-export function cutoverRunOptions({ together, each, deadline }: StopOptions): RunOptions {
+export function cutoverRunOptions({ together, each, deadline }: CutoverOptions): RunOptions {
   if (together && each) {
     throw new ConfigError('--together and --each say the opposite of each other', { hint: 'Give one of them.' });
   }
@@ -32,7 +32,7 @@ export function cutoverRunOptions({ together, each, deadline }: StopOptions): Ru
 }
 
 export const stop = (): Command =>
-  runCommand<StopOptions>({
+  runCommand<CutoverOptions>({
     name: 'stop',
     summary: 'the cutover: switch over to the target',
     description:

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import type { Settings } from '../../config/schema.ts';
 import { definePreflight, holds, lacks } from '../../engine/operation.ts';
 import type { EngineName } from '../../replication/engine.ts';
 import { Point } from '../../engine/point.ts';
@@ -6,6 +7,7 @@ import { lookAtAll } from './concern.ts';
 import type { Concern } from './concern.ts';
 import { code, publications } from './database/code.ts';
 import { extensions } from './database/extensions.ts';
+import { fenceReaders } from './database/fence-readers.ts';
 import { locale } from './database/locale.ts';
 import { databaseSettings, reservedSchema } from './database/names.ts';
 import { foreignNode, pglogicalLimits } from './database/pglogical.ts';
@@ -19,7 +21,7 @@ const ENGINES: Readonly<Record<EngineName, readonly Concern[]>> = {
   pglogical: [pglogicalLimits, foreignNode],
 };
 
-const concernsFor = (engine: EngineName): readonly Concern[] => [
+const concernsFor = (engine: EngineName, { cutover }: Settings): readonly Concern[] => [
   targetDatabase,
   locale,
   extensions,
@@ -32,6 +34,7 @@ const concernsFor = (engine: EngineName): readonly Concern[] => [
   reservedSchema,
   databaseSettings,
   publications,
+  ...(cutover.fence === 'read-only' && cutover.readers.length > 0 ? [fenceReaders] : []),
 ];
 
 /** Everything in one database that could stop its upgrade, or that an operator should know, all at once. */
@@ -43,7 +46,11 @@ export const checkDatabase = definePreflight({
   output: z.strictObject({ points: z.array(Point) }),
 
   async check(context) {
-    const { points, findings } = await lookAtAll(context, concernsFor(context.engine.name), context.source.name);
+    const { points, findings } = await lookAtAll(
+      context,
+      concernsFor(context.engine.name, context.settings),
+      context.source.name,
+    );
     const output = { points: [...points] };
     return findings.length > 0 ? lacks(findings, output) : holds(output);
   },

@@ -451,6 +451,14 @@ export const FINDINGS = [
   },
   // Before a cutover
   {
+    code: 'reader-writes',
+    severity: 'warning',
+    meaning:
+      'A role of `cutover.readers` could write, so it cannot stay connected behind a fence: the cutover refuses to begin.',
+    remedy:
+      'In that database of the source, revoke what the finding names (up to PostgreSQL 14 `REVOKE CREATE ON SCHEMA public FROM PUBLIC;`), or leave the role out of `cutover.readers`.',
+  },
+  {
     code: 'fence-ends-transaction',
     severity: 'warning',
     meaning:

@@ -30,6 +30,12 @@ export async function configuredReaders({ sourceCluster, settings }: ReaderConte
   return roles.map(({ name }) => name).filter((name) => matchers.some((matches) => matches(name)));
 }
 
+/** The ways in which these roles could write, the first of them. */
+export const waysOfReaders = async (
+  { source }: Pick<ReaderContext, 'source'>,
+  readers: readonly string[],
+): Promise<readonly WayToWrite[]> => (readers.length === 0 ? [] : source.many(WayToWrite, waysToWrite(readers)));
+
 /** The first way in which one of these roles could write, if there is any. */
 export async function writingReader(
   { source }: ReaderContext,

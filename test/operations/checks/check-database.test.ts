@@ -65,6 +65,30 @@ test('a database that nothing is wrong with', async () => {
   });
 });
 
+test('readers that shall stay behind the fence are told what they could write, members of groups too', async () => {
+  const [group, member] = [pair.name('readers'), pair.name('Who "writes"')];
+  const database = await pair.database(
+    'read by others',
+    `create table t (id int primary key);
+     revoke create on schema public from public;
+     create role ${id(group).text}; create role ${id(member).text} login;
+     grant ${id(group).text} to ${id(member).text}; grant select on t to ${id(group).text}`,
+  );
+  const found = async (fence: 'closed' | 'read-only') => {
+    const context = pair.context(database);
+    const { cutover } = context.settings;
+    const settings = { ...context.settings, cutover: { ...cutover, fence, readers: [group] } };
+    return (await runOperation(checkDatabase, { ...context, settings })).findings;
+  };
+  expect(await found('read-only')).toEqual([]);
+  await pair.query('source', database, `grant insert on t to ${id(member).text}`);
+  const [finding, ...others] = await found('read-only');
+  expect(others).toEqual([]);
+  expect(finding).toMatchObject({ code: 'reader-writes', severity: 'warning', object: member });
+  expect(finding?.message).toContain('INSERT on public.t');
+  expect(await found('closed')).toEqual([]);
+});
+
 test('everything at once, each object by name', async () => {
   const database = await pair.database(
     'My "odd" DB',
