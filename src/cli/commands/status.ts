@@ -43,8 +43,8 @@ export const status = (): Command =>
         await using session = await openSession(invocation, { works: options.watch === true });
         if (options.watch) return await followRun(session, await pickLatest(session, named));
         const id = named ?? (await latestRun(session.queues))?.id;
-        const view = id === undefined ? undefined : await readRun(session.queues, id);
-        const servers = await readClusterStatus(session, view, options.drift === true);
+        const run = id === undefined ? undefined : readRun(session.queues, id);
+        const [view, servers] = await Promise.all([run, readClusterStatus(session, run, options.drift === true)]);
         const code = view ? exitCodeOf(view) : ExitCode.ok;
         const warnings = view?.state === 'running' ? await session.queueWarnings() : [];
         const { style, width } = terminal;
