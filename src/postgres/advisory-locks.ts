@@ -10,8 +10,8 @@ import { toPgconvoyError } from './errors.ts';
 /** Between two looks at a lock that somebody else holds, milliseconds: the first soon, since it may just be handed on. */
 const POLL_FIRST_MS = 5;
 const POLL_MS = 250;
-/** Looks before it is asked who holds the lock. */
-const PATIENT_LOOKS = 3;
+/** Looks before it is asked who holds the lock: 75 ms, longer than one lingers. */
+const PATIENT_LOOKS = 4;
 /** How long a lock that was given back stays on the server for the next step of its lane, milliseconds. */
 const LINGER_MS = 50;
 /** How often a session that holds locks is asked whether it lives, and how long it may take to answer, milliseconds. */
