@@ -21,8 +21,9 @@ export type QueueClient = pg.Client & { release(): void };
 /** The first major that BullMQ's tables need. */
 export const QUEUE_SINCE = 13;
 const OPEN_MOST_MS = 5_000;
-/** A command gives up; a worker takes the connection for lost and asks again. */
+/** What waits longer, for a session or an answer, is lost: a command asks once more, a worker until the server is back. */
 const ANSWER_MOST_MS = { command: 10_000, worker: 60_000 } as const;
+const TIMES_ASKED = { command: 2, worker: Number.POSITIVE_INFINITY } as const;
 const SESSIONS = { command: 3, worker: 8 } as const;
 
 /** The server that keeps the queue: a few sessions, whose search path is the schema of the queue. */
@@ -30,15 +31,19 @@ export class QueueServer {
   readonly schema: string;
   readonly #config: pg.ClientConfig;
   readonly #pool: pg.Pool;
-  /** Once connected, a worker outlives any outage. */
-  readonly #patient: boolean;
+  readonly #times: number;
   #closed = false;
 
   private constructor(config: pg.ClientConfig, schema: string, profile: 'command' | 'worker') {
     this.schema = schema;
     this.#config = config;
-    this.#patient = profile === 'worker';
-    this.#pool = new pg.Pool({ ...config, max: SESSIONS[profile], query_timeout: ANSWER_MOST_MS[profile] });
+    this.#times = TIMES_ASKED[profile];
+    this.#pool = new pg.Pool({
+      ...config,
+      max: SESSIONS[profile],
+      connectionTimeoutMillis: ANSWER_MOST_MS.command,
+      query_timeout: ANSWER_MOST_MS[profile],
+    });
     // An idle session that breaks is replaced with the next question.
     this.#pool.on('error', () => {});
   }
@@ -85,14 +90,14 @@ export class QueueServer {
     return (await this.ask(text, values)).rowCount ?? 0;
   }
 
-  /** WARNING: takes text, which only BullMQ has written. A worker asks until the server is back. */
+  /** WARNING: takes text, which only BullMQ has written. */
   async ask(text: string, values: readonly unknown[] = []): Promise<pg.QueryResult<Record<string, unknown>>> {
-    for (let pause = 200; ; pause = Math.min(pause * 2, 2_000)) {
+    for (let asked = 1; ; asked += 1) {
       try {
         return await this.#pool.query<Record<string, unknown>>(text, [...values]);
       } catch (error) {
-        if (!this.#patient || this.#closed || troubleOf(error) !== 'away') throw error;
-        await sleep(pause);
+        if (asked >= this.#times || this.#closed || troubleOf(error) !== 'away') throw error;
+        await sleep(Math.min(100 * 2 ** asked, 2_000));
         if (this.#closed) throw error;
       }
     }
