@@ -19,7 +19,7 @@ export const fenceReaders: Concern = {
 /** How many ways are told of a role. */
 const TOLD = 3;
 
-export function judgeReaders(database: string, ways: readonly WayToWrite[]): CheckFinding[] {
+function judgeReaders(database: string, ways: readonly WayToWrite[]): CheckFinding[] {
   const roles = new Map<string, string[]>();
   for (const { role, how } of ways) roles.set(role, [...(roles.get(role) ?? []), how]);
   return [...roles].map(([role, all]) => ({
