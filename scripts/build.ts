@@ -2,7 +2,7 @@
  * npm run build: dist, in few files. Node takes about a millisecond for each file it loads, and every command needs a thousand modules.
  * What only a board needs, and what looks for files beside itself, stays where npm has put it. Types are checked by `npm run types`.
  */
-import { mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { build } from 'esbuild';
 import type { OutputFile } from 'esbuild';
@@ -40,6 +40,8 @@ for (const file of [...outputFiles.filter(isChunk), ...outputFiles.filter((each)
   await writeFile(unfinished, file.contents);
   await rename(unfinished, file.path);
 }
+// What browsers get goes as it is.
+await cp(join(root, 'src/board/pages'), join(root, 'dist/src/board/pages'), { recursive: true });
 const current = new Set(outputFiles.map(({ path }) => path));
 for (const path of (await readdir(chunks)).map((name) => join(chunks, name))) {
   const { mtimeMs } = await stat(path);

@@ -6,6 +6,8 @@ import type { Logger } from '../src/log.ts';
 import type { Queues } from '../src/queue/queues.ts';
 import type { Clusters } from '../src/runtime/context.ts';
 import { readStatus } from '../src/runtime/status/read-status.ts';
+import { version } from '../src/runtime/version.ts';
+import { whoAmI } from '../src/runtime/who.ts';
 import { workflows } from '../workflows/index.ts';
 
 interface Surroundings {
@@ -25,7 +27,7 @@ export async function boardBeside({ config, queues, clusters, log }: Surrounding
     startBoard({
       config: { ...config.board, port },
       queues,
-      steering: { workflows: Object.values(workflows), budgets: config.budgets },
+      steering: { workflows: Object.values(workflows), budgets: config.budgets, by: whoAmI(), version },
       readClusters: (signal) => readStatus(clusters, signal),
       log,
     });

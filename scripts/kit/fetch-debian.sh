@@ -97,8 +97,15 @@ rm -rf usr/share/{doc,man,locale,lintian} usr/lib/postgresql/*/lib/bitcode usr/l
 # DT_RPATH, not RUNPATH, so that the libraries that extensions load later are found as well.
 libraries=$(find "$dest" -maxdepth 3 -type d -path '*/lib/*-linux-gnu*' | sort | paste -sd:)
 loader=$(find "$dest" -path '*-linux-gnu*/ld-linux*.so.*' | sort | head -n 1)
+patchelf() { "$loader" --library-path "$libraries" usr/bin/patchelf "$@"; }
 for program in $programs; do
   [ -f "$program" ] && [ ! -L "$program" ] && [ "$(head -c4 "$program" | tail -c3)" = ELF ] || continue
-  "$loader" --library-path "$libraries" usr/bin/patchelf \
-    --set-interpreter "$loader" --force-rpath --set-rpath "$libraries" "$program"
+  patchelf --set-interpreter "$loader" --force-rpath --set-rpath "$libraries" "$program"
+done
+# A library that names folders itself looks for what it needs there and nowhere else.
+for library in $(find usr/lib/*-linux-gnu* -maxdepth 1 -type f -name '*.so*'); do
+  folders=$(patchelf --print-rpath "$library" 2>/dev/null) || continue
+  case $folders in
+    /*) patchelf --set-rpath "$dest${folders//:\//:$dest/}:$libraries" "$library" ;;
+  esac
 done

@@ -1,5 +1,5 @@
 /**
- * The server kit: private PostgreSQL servers of several majors, a redis-server and a PgBouncer for tests, demo and bench.
+ * The server kit: private PostgreSQL servers of several majors, a redis-server, a PgBouncer and a Chromium for tests, demo and bench.
  * Nothing is installed on the machine; each server is one folder in a cache outside the work tree.
  */
 import { execFile } from 'node:child_process';
@@ -98,12 +98,22 @@ export async function ensurePgbouncer(say: Say = console.error): Promise<string>
   return (await ensurePart(pgbouncerPart, say)).program;
 }
 
+/** The path of a chromium: from PGCONVOY_CHROMIUM, else from the cache, else fetched, else the machine's own. */
+export async function ensureChromium(say: Say = console.error): Promise<string> {
+  return (await ensurePart(chromiumPart, say)).program;
+}
+
 /** Several at once, after saying in one line what will be fetched. Two are fetched at a time. */
 export async function ensureKit(
-  wanted: { readonly majors: readonly Major[]; readonly pgbouncer: boolean },
+  wanted: { readonly majors: readonly Major[]; readonly pgbouncer: boolean; readonly chromium: boolean },
   say: Say = console.error,
 ): Promise<{ readonly postgres: readonly KitPostgres[] }> {
-  const parts = [...wanted.majors.map(postgresPart), redisPart, ...(wanted.pgbouncer ? [pgbouncerPart] : [])];
+  const parts = [
+    ...wanted.majors.map(postgresPart),
+    redisPart,
+    ...(wanted.pgbouncer ? [pgbouncerPart] : []),
+    ...(wanted.chromium ? [chromiumPart] : []),
+  ];
   const found = await Promise.all(parts.map(findPart));
   const missing = parts.filter((_, index) => !found[index]);
   if (missing.length > 0) announce(missing, say);
@@ -174,6 +184,18 @@ const pgbouncerPart: Part = {
     ...(process.env['PATH'] ?? '').split(delimiter).map((folder) => join(folder, 'pgbouncer')),
   ],
   routes: [debianRoute('bookworm', 'usr/sbin/pgbouncer', ['pgbouncer'])],
+  accepts: () => true,
+};
+
+const chromiumPart: Part = {
+  name: 'chromium',
+  label: 'Chromium',
+  megabytes: 570,
+  programs: ['usr/lib/chromium/chromium'],
+  variable: 'PGCONVOY_CHROMIUM',
+  fromVariable: (value) => value,
+  installed: (process.env['PATH'] ?? '').split(delimiter).map((folder) => join(folder, 'chromium')),
+  routes: [debianRoute('bookworm', 'usr/lib/chromium/chrom*', ['chromium'])],
   accepts: () => true,
 };
 

@@ -20,11 +20,11 @@ export async function setUpKit(purpose: Purpose, majors = majorsFor[purpose]): P
     throw new Error("PostgreSQL needs the machine's time zones, and /usr/share/zoneinfo is missing: install tzdata.");
   }
   const started = performance.now();
-  const pgbouncer = purpose === 'test';
-  const kit = await ensureKit({ majors, pgbouncer });
+  const forTests = purpose === 'test';
+  const kit = await ensureKit({ majors, pgbouncer: forTests, chromium: forTests });
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   const versions = kit.postgres.map((server) => server.version).join(', ');
-  const others = pgbouncer ? ', Redis and PgBouncer' : ' and Redis';
+  const others = forTests ? ', Redis, PgBouncer and Chromium' : ' and Redis';
   console.error(`kit: PostgreSQL ${versions}${others} are ready (${seconds} s)`);
 }
 

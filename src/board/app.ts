@@ -4,7 +4,7 @@ import express from 'express';
 import type { ErrorRequestHandler, Express, RequestHandler, Router } from 'express';
 import type { Logger } from '../log.ts';
 import { answers } from '../queue/store.ts';
-import type { Retrying } from '../queue/control.ts';
+import type { Retrying, Steering } from '../queue/control.ts';
 import { QUEUES } from '../queue/queues.ts';
 import type { Queues } from '../queue/queues.ts';
 import { authentication } from './authentication.ts';
@@ -13,6 +13,8 @@ import { createMetrics } from './metrics.ts';
 import type { ReadClusters } from './metrics.ts';
 import { policy } from './policy.ts';
 import { refuse } from './refuse.ts';
+import { ClusterHistory } from './runs/cluster-history.ts';
+import { runRoutes } from './runs/routes.ts';
 import { sameOrigin } from './same-origin.ts';
 import { securityHeaders } from './security-headers.ts';
 import { SteeredQueue } from './steered-queue.ts';
@@ -20,8 +22,8 @@ import { SteeredQueue } from './steered-queue.ts';
 export interface BoardRequest {
   readonly config: BoardConfig;
   readonly queues: Queues;
-  /** For the retry of a job, as for the command. */
-  readonly steering: Retrying;
+  /** As for the commands that steer runs; `by` is who runs the board. */
+  readonly steering: Steering;
   readonly readClusters: ReadClusters;
   readonly log: Logger;
 }
@@ -35,7 +37,8 @@ export function boardApp({ config, queues, steering, readClusters, log }: BoardR
   // Whoever ends TLS for us stands on this machine or in this network; what others claim does not count.
   app.set('trust proxy', ['loopback', 'linklocal', 'uniquelocal']);
   app.use(securityHeaders);
-  const metrics = createMetrics(queues, readClusters);
+  const history = new ClusterHistory(readClusters);
+  const metrics = createMetrics(queues, history.read);
   const routes = express.Router();
   routes.get('/healthz', (_request, response) => void response.json({ ok: true }));
   routes.get('/readyz', readiness(queues));
@@ -44,7 +47,9 @@ export function boardApp({ config, queues, steering, readClusters, log }: BoardR
     const text = await metrics.text();
     response.set('Content-Type', metrics.contentType).end(text);
   });
-  routes.use('/api', onlyWithQueue(queues));
+  const reachable = onlyWithQueue(queues);
+  routes.use(runRoutes({ config, queues, steering, history, onlyWithQueue: reachable }));
+  routes.use('/api', reachable);
   routes.use(bullBoard(config, queues, steering));
   app.use(config.basePath, routes);
   app.use((_request, response) => refuse(response, 404, `There is nothing here. The board is at ${config.basePath}`));
@@ -60,7 +65,12 @@ function bullBoard({ basePath }: BoardConfig, queues: Queues, steering: Retrying
     serverAdapter: adapter,
     options: {
       handlerHooks: policy,
-      uiConfig: { boardTitle: 'pgconvoy', hideDocsLink: true, jobDetails: { defaultTab: 'Progress' } },
+      uiConfig: {
+        boardTitle: 'pgconvoy',
+        hideDocsLink: true,
+        jobDetails: { defaultTab: 'Progress' },
+        miscLinks: [{ text: 'Runs', url: `${basePath === '/' ? '' : basePath}/runs` }],
+      },
     },
   });
   const app = adapter.getRouter() as Express;

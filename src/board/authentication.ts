@@ -4,6 +4,7 @@ import type { Config } from '../config/schema.ts';
 import { ConfigError } from '../errors.ts';
 import { isLoopback, nameOf } from './loopback.ts';
 import { refuse } from './refuse.ts';
+import { rememberWho } from './who.ts';
 
 export type BoardConfig = Config['board'];
 
@@ -28,15 +29,21 @@ export function authentication(config: BoardConfig): RequestHandler {
   if (!isProtected(config)) return fromThisMachine;
   const { user, password, token } = config;
   const accepted = [
-    ...(password === undefined ? [] : [`basic ${Buffer.from(`${user}:${password}`).toString('base64')}`]),
-    ...(token === undefined ? [] : [`bearer ${token}`]),
+    ...(password === undefined
+      ? []
+      : [{ who: user, words: `basic ${Buffer.from(`${user}:${password}`).toString('base64')}` }]),
+    ...(token === undefined ? [] : [{ who: 'token', words: `bearer ${token}` }]),
   ];
   const asks = password === undefined ? 'Bearer realm="pgconvoy"' : 'Basic realm="pgconvoy", charset="UTF-8"';
   return (request, response, next) => {
     const [scheme = '', ...rest] = (request.headers.authorization ?? '').split(' ');
     const given = `${scheme.toLowerCase()} ${rest.join(' ')}`;
     // All are compared, each in the same time whatever is given.
-    if (accepted.filter((one) => isSame(one, given)).length > 0) return next();
+    const known = accepted.filter(({ words }) => isSame(words, given));
+    if (known.length > 0) {
+      rememberWho(response, known[0]!.who);
+      return next();
+    }
     response.set('WWW-Authenticate', asks);
     return refuse(
       response,

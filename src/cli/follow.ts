@@ -14,7 +14,7 @@ import { renderOutcome } from './render/outcome.ts';
 import { renderRun } from './render/run.ts';
 import { exitCodeOf, isSettled } from './run-facts.ts';
 import type { Session } from './session.ts';
-import { whoAmI } from './who.ts';
+import { whoAmI } from '../runtime/who.ts';
 
 interface FollowOptions {
   /** Approve every gate without asking. */

@@ -1,5 +1,5 @@
 import { Command, Option } from 'commander';
-import { version } from './version.ts';
+import { version } from '../runtime/version.ts';
 
 type Commands = Readonly<Record<string, () => Promise<Command>>>;
 /** Each is loaded when it is asked for: what commands need to do their work is large. In the order in which they are met. */

@@ -11,8 +11,8 @@ import { identify } from '../runtime/identify.ts';
 import type { Invocation } from './command.ts';
 import type { Terminal } from './render/terminal.ts';
 import { configOf, Servers } from './servers.ts';
-import { version } from './version.ts';
-import { whoAmI } from './who.ts';
+import { version } from '../runtime/version.ts';
+import { whoAmI } from '../runtime/who.ts';
 
 interface SessionOptions {
   /** Whether the command sets work going: with no queue configured it then starts the worker of this machine. */

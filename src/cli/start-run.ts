@@ -12,8 +12,8 @@ import type { Servers } from './servers.ts';
 import { configuredOptions } from './run-options.ts';
 import { openSession } from './session.ts';
 import { detached } from './steer.ts';
-import { version } from './version.ts';
-import { whoAmI } from './who.ts';
+import { version } from '../runtime/version.ts';
+import { whoAmI } from '../runtime/who.ts';
 import { workflowNamed } from './workflow-named.ts';
 
 /** What a person sees of a run before it begins. */

@@ -6,8 +6,25 @@ import { QUEUES } from '../../src/queue/queues.ts';
 import { startRedis } from '../helpers/servers.ts';
 import { databases, threeSteps } from '../queue/world.ts';
 import { openSite } from './site.ts';
+import type { Site } from './site.ts';
 
 const SECRET = 'S3cret';
+
+/** What a page hears of what is there, and that a look at the clusters has failed. */
+async function heard(site: Site, path: string, headers: Record<string, string>): Promise<string> {
+  const away = new AbortController();
+  const answer = await fetch(`${site.url}${path}`, { headers, signal: away.signal });
+  let text = '';
+  for await (const chunk of answer.body!.pipeThrough(new TextDecoderStream())) {
+    text += chunk;
+    if (
+      path === '/runs/events' ? text.includes('"runs"') : text.includes('event: all') && text.includes('"holds":true')
+    )
+      break;
+  }
+  away.abort();
+  return text;
+}
 
 test('no secret is anywhere: every page and every answer of a board with passwords everywhere', async () => {
   await using server = await startRedis({ name: 'secrets' });
@@ -48,6 +65,9 @@ test('no secret is anywhere: every page and every answer of a board with passwor
     '/readyz',
     '/metrics',
     '/queue/copy',
+    '/runs',
+    `/runs/${id}`,
+    `/runs/${id}/lane?database=b`,
     '/nothing',
     '/api/redis/stats',
     '/api/job-schedulers',
@@ -68,6 +88,7 @@ test('no secret is anywhere: every page and every answer of a board with passwor
     seen += `${JSON.stringify([...answer.headers])}\n${await answer.text()}\n`;
   }
   seen += await (await site.get('/')).text();
+  for (const path of ['/runs/events', `/runs/${id}/events`]) seen += await heard(site, path, headers);
   // It was really the failed step that was looked at.
   expect(seen).toContain('cannot reach postgres://***@old/b');
   expect(seen).not.toContain(SECRET);

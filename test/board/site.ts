@@ -3,6 +3,7 @@ import { Config } from '../../src/config/schema.ts';
 import type { ConfigInput } from '../../src/config/schema.ts';
 import { startBoard } from '../../src/board/board.ts';
 import type { ReadClusters } from '../../src/board/metrics.ts';
+import type { Workflow } from '../../src/engine/workflow.ts';
 import { createLogger } from '../../src/log.ts';
 import { BUDGETS, openWorld } from '../queue/world.ts';
 import type { World } from '../queue/world.ts';
@@ -31,6 +32,7 @@ interface SiteOptions {
   readonly config?: ConfigInput['board'];
   readonly readClusters?: ReadClusters;
   readonly server?: WorldServer;
+  readonly workflows?: readonly Workflow[];
 }
 
 export async function openSite(options: SiteOptions = {}): Promise<Site> {
@@ -39,7 +41,7 @@ export async function openSite(options: SiteOptions = {}): Promise<Site> {
   const board = await startBoard({
     config,
     queues: world.queues,
-    steering: { workflows: [], budgets: BUDGETS },
+    steering: { workflows: options.workflows ?? [], budgets: BUDGETS, by: 'somebody@here', version: '0.0.1' },
     readClusters: options.readClusters ?? NOBODY_THERE,
     log: createLogger('debug', { write: (line: string) => void world.logged.push(line) }),
   });

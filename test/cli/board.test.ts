@@ -64,6 +64,9 @@ test('pgconvoy board serves until it is stopped, also where no server answers', 
   expect((await fetch(`${board}/readyz`)).status).toBe(200);
   expect((await fetch(`${board}/api/queues`)).status).toBe(401);
   expect((await fetch(`${board}/api/queues`, { headers })).status).toBe(200);
+  // Pages, and what they load, came along when the program was built.
+  for (const path of ['runs', 'runs/a-run', 'assets/run.js', 'assets/pages.css'])
+    expect([(await fetch(`${board}/${path}`, { headers })).status, path]).toEqual([200, path]);
   const metrics = await (await fetch(`${board}/metrics`, { headers })).text();
   expect(metrics).toContain('pgconvoy_queue_up 1');
   expect(metrics).toContain('pgconvoy_server_up{side="source"} 0');

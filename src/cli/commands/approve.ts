@@ -4,7 +4,7 @@ import { action, command } from '../command.ts';
 import { pickRun } from '../pick-run.ts';
 import { openSession } from '../session.ts';
 import { steered } from '../steer.ts';
-import { whoAmI } from '../who.ts';
+import { whoAmI } from '../../runtime/who.ts';
 
 export const approve = (): Command =>
   command({

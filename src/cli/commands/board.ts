@@ -14,11 +14,10 @@ import type { Session } from '../session.ts';
 export const board = (): Command =>
   command({
     name: 'board',
-    summary: 'show the queue in a browser until stopped',
+    summary: 'show and steer runs in a browser until stopped',
     description:
-      'Serves Bull Board over all queues (jobs with progress, logs and errors, the tree of a run), /metrics for Prometheus, /healthz and /readyz, ' +
-      'until SIGTERM or Ctrl-C. It shows everything and retries single failed jobs; what would harm a run is refused. Where, and for whom: ' +
-      'board in the configuration.',
+      'Serves a page for each run (databases and steps, problems first; retry, approve, cancel), Bull Board over all queues, /metrics for Prometheus, ' +
+      '/healthz and /readyz, until SIGTERM or Ctrl-C. What would harm a run is refused. Where, and for whom: board in the configuration.',
     examples: [
       ['pgconvoy board', 'on http://127.0.0.1:8480 unless the configuration says otherwise'],
       ['pgconvoy board --json', 'prints its address as a document'],

@@ -5,7 +5,7 @@ import { ddlDirectly } from '../../runtime/directly.ts';
 import { action, command } from '../command.ts';
 import { codeOf, doneDocument, runDirectly } from '../direct-command.ts';
 import { renderDdl } from '../render/direct.ts';
-import { whoAmI } from '../who.ts';
+import { whoAmI } from '../../runtime/who.ts';
 
 interface DdlOptions {
   readonly all?: boolean;

@@ -13,8 +13,8 @@ import { renderReport, REPORT_FORMATS } from '../render/report.ts';
 import type { ReportFormat } from '../render/report.ts';
 import { openSession } from '../session.ts';
 import type { Session } from '../session.ts';
-import { version } from '../version.ts';
-import { whoAmI } from '../who.ts';
+import { version } from '../../runtime/version.ts';
+import { whoAmI } from '../../runtime/who.ts';
 
 interface ReportOptions {
   readonly format: ReportFormat;

@@ -1,14 +1,6 @@
+import { problemsOf } from '../../queue/problems.ts';
 import type { RunView } from '../../queue/types.ts';
-import {
-  checkedPointsOf,
-  comparedOf,
-  findingsOf,
-  hookFailuresOf,
-  median,
-  outagesOf,
-  problemsOf,
-  stepsOf,
-} from '../run-facts.ts';
+import { checkedPointsOf, comparedOf, findingsOf, hookFailuresOf, median, outagesOf, stepsOf } from '../run-facts.ts';
 import { predictionOf } from '../rehearsal/prediction.ts';
 import { findingsSummary, renderFindings } from './findings.ts';
 import { renderPoints } from './points.ts';

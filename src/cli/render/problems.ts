@@ -1,5 +1,5 @@
 import { clipMiddle, plural, visible, visibleLines, wrap } from './text.ts';
-import type { Problem } from '../run-facts.ts';
+import type { Problem } from '../../queue/problems.ts';
 import type { Style } from './style.ts';
 
 interface ProblemOptions {

@@ -1,5 +1,6 @@
+import { problemsOf } from '../../queue/problems.ts';
 import type { RunState, RunView, StageView } from '../../queue/types.ts';
-import { currentStage, findingsOf, problemsOf } from '../run-facts.ts';
+import { currentStage, findingsOf } from '../run-facts.ts';
 import { findingsSummary } from './findings.ts';
 import { renderStage, stageLines } from './lanes.ts';
 import { remedyLines, renderProblems } from './problems.ts';
