@@ -3,11 +3,12 @@ import type { Command } from 'commander';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
 import { brokenLinks, pages, read } from '../../scripts/docs/links.ts';
 import { withOperations } from '../../scripts/docs/how-it-works.ts';
 import { thrownErrors } from '../../scripts/docs/thrown.ts';
 import { buildProgram } from '../../src/cli/program.ts';
-import { knownKeys } from '../../src/config/keys.ts';
+import { keysAt, knownKeys } from '../../src/config/keys.ts';
 import { FINDINGS } from '../../src/operations/checks/findings.ts';
 import { operations } from '../../src/operations/index.ts';
 
@@ -59,6 +60,28 @@ const refused = async (text: string): Promise<string[]> => {
   return answers.flatMap((answer) => answer ?? []);
 };
 
+/** Keys in a piece of configuration that there are not. */
+function unknownKeys(value: unknown, path: readonly string[] = []): string[] {
+  if (Array.isArray(value)) return value.flatMap((each) => unknownKeys(each, path));
+  const known = keysAt(path);
+  // What has no keys of its own takes any: names of databases, variables, headers.
+  if (value === null || typeof value !== 'object' || known.length === 0) return [];
+  return Object.entries(value).flatMap(([key, inner]) =>
+    known.includes(key) ? unknownKeys(inner, [...path, key]) : [[...path, key].join('.')],
+  );
+}
+
+const configurationsOf = (text: string): unknown[] =>
+  [...text.matchAll(/^```yaml\n(.*?)^```/gms)]
+    .map(([, block = '']): unknown => parse(block))
+    .filter((found) => !(found instanceof Object && 'apiVersion' in found));
+
+test('a key of the configuration that there is not is noticed', () => {
+  const text =
+    '```yaml\nqueue: { urll: a }\ncutover: { hooks: [{ at: opened, comand: [a], environment: { ANY: b } }] }\nany: 1\n```\n';
+  expect(unknownKeys(configurationsOf(text)[0])).toEqual(['queue.urll', 'cutover.hooks.comand', 'any']);
+});
+
 test('a command, option or argument that there is not is noticed', async () => {
   const wrong = [
     'pgconvoy chekc',
@@ -82,6 +105,10 @@ describe.each(pages())('%s', (page) => {
 
   test('names commands and options that there are', async () => {
     expect(await refused(text)).toEqual([]);
+  });
+
+  test('names keys of the configuration that there are', () => {
+    expect(configurationsOf(text).flatMap((found) => unknownKeys(found))).toEqual([]);
   });
 
   test('leads to pages and headings that there are', () => {
