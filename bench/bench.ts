@@ -9,6 +9,8 @@ import { setUpKit } from '../scripts/kit/setup.ts';
 import { openRunFolder } from '../test/helpers/run-folder.ts';
 import type { Major } from '../test/helpers/servers.ts';
 import { runConvoy } from './convoy.ts';
+import { renderGroup, runGroup } from './group.ts';
+import type { GroupResult } from './group.ts';
 import { useMemory } from './memory.ts';
 import { runPlain } from './plain.ts';
 import { judge, middleOf, ratioOf, renderResult } from './report.ts';
@@ -28,7 +30,8 @@ const { values } = parseArgs({
     target: { type: 'string', default: '18' },
   },
 });
-const wanted = wantedScenarios(values.only);
+const only = values.only?.split(',');
+const wanted = wantedScenarios(only?.filter((name) => name !== 'group'));
 const majors: Majors = { source: Number(values.source) as Major, target: Number(values.target) as Major };
 await setUpKit('bench');
 useMemory();
@@ -44,17 +47,25 @@ for (const scenario of wanted) {
   console.log();
   results.push(result);
 }
+const groups: GroupResult[] = [];
+if (!only || only.includes('group')) {
+  for (let round = 0; round < Number(values.rounds); round++) {
+    const group = await runGroup(majors);
+    console.log(`${renderGroup(group)}\n`);
+    groups.push(group);
+  }
+}
 if (values.json !== undefined) {
-  const judged = results.map((result) => ({ ...result, goals: judge(result) }));
+  const judged = [...results.map((result) => ({ ...result, goals: judge(result) })), ...groups];
   writeFileSync(values.json, `${JSON.stringify(judged, null, 2)}\n`);
 }
 
-function wantedScenarios(only: string | undefined): readonly Scenario[] {
-  if (only === undefined) return scenarios;
-  return only.split(',').map((name) => {
+function wantedScenarios(names: readonly string[] | undefined): readonly Scenario[] {
+  if (names === undefined) return scenarios;
+  return names.map((name) => {
     const found = scenarios.find((scenario) => scenario.name === name);
     if (!found)
-      throw new Error(`There is no scenario ${name}: ${scenarios.map((scenario) => scenario.name).join(', ')}.`);
+      throw new Error(`There is no scenario ${name}: ${scenarios.map((scenario) => scenario.name).join(', ')}, group.`);
     return found;
   });
 }

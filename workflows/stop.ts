@@ -42,6 +42,8 @@ export const stop = defineWorkflow({
 
     ...hooks('before-fence'),
     eachDatabase(op.checkDrift, {}, { findings: 'block' }),
+    // Where all wait for the last one, nobody is fenced while others are still looked at.
+    barrier('Nothing has changed that the target lacks', { when: 'together' }),
     eachDatabase(op.pausePgbouncer, {}, { when: 'pgbouncer', startsOutage: true }),
     eachDatabase(op.fenceSource, {}, { startsOutage: true }),
     eachDatabase(op.awaitLsn),
