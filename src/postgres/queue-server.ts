@@ -90,6 +90,11 @@ export class QueueServer {
     return (await this.ask(text, values)).rowCount ?? 0;
   }
 
+  /** Asks once, whoever asks. */
+  async greet(): Promise<void> {
+    await this.#pool.query('select');
+  }
+
   /** WARNING: takes text, which only BullMQ has written. */
   async ask(text: string, values: readonly unknown[] = []): Promise<pg.QueryResult<Record<string, unknown>>> {
     for (let asked = 1; ; asked += 1) {
