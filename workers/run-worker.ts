@@ -10,6 +10,9 @@ import { createExecutor } from '../src/runtime/execute.ts';
 import { identify } from '../src/runtime/identify.ts';
 import { startKeeper } from '../src/runtime/keeper.ts';
 import { toldBy } from '../src/runtime/notifications/deliver.ts';
+import { givenBackTeller } from '../src/runtime/notifications/given-back.ts';
+import { startWatchdog } from '../src/runtime/watchdog/watchdog.ts';
+import type { Watchdog } from '../src/runtime/watchdog/watchdog.ts';
 import { workflows } from '../workflows/index.ts';
 import { boardBeside } from './board-beside.ts';
 
@@ -37,11 +40,16 @@ export async function runWorker({ loaded, log, signal, stay }: WorkerRequest): P
   );
   const executor = createExecutor(clusters, operations);
   const keeping = new AbortController();
+  let tellGivenBack: ReturnType<typeof givenBackTeller> | undefined;
+  let watchdog: Watchdog | undefined;
   const keeper = startKeeper({
     clusters,
     isCuttingOver: () => isCuttingOver(queues),
     mayBeFenced: () => isCutoverUnfinished(queues),
-    onGivenBack: executor.noteGivenBack,
+    onGivenBack: (databases) => {
+      executor.noteGivenBack(databases);
+      tellGivenBack?.(databases);
+    },
     log,
     signal: keeping.signal,
   });
@@ -58,6 +66,9 @@ export async function runWorker({ loaded, log, signal, stay }: WorkerRequest): P
       log,
       notifications: toldBy(config.notifications),
     });
+    tellGivenBack = givenBackTeller(workers.tell);
+    const { name: worker, tell } = workers;
+    watchdog = startWatchdog({ clusters, queues, config: config.watchdog, worker, tell, log, signal: keeping.signal });
     if (stay) {
       await using board = await boardBeside({ config, queues, clusters, log });
       // As long as a fence stands, somebody is there to take it down in time.
@@ -67,7 +78,7 @@ export async function runWorker({ loaded, log, signal, stay }: WorkerRequest): P
     await workers.stop();
   } finally {
     keeping.abort();
-    await keeper.ended;
+    await Promise.all([keeper.ended, watchdog?.ended]);
     await Promise.allSettled([executor.close(), closeClusters(clusters), queues.close()]);
   }
 }

@@ -4,6 +4,8 @@ import { answers } from '../queue/store.ts';
 import { countJobs, finishedSteps } from '../queue/measure.ts';
 import type { FinishedStep, JobCount } from '../queue/measure.ts';
 import type { Queues } from '../queue/queues.ts';
+import { readWatch } from '../queue/watch-record.ts';
+import type { WatchRecord } from '../queue/watch-record.ts';
 import { listRuns, readRun, workersListening } from '../queue/read-run.ts';
 import type { RunLine } from '../queue/types.ts';
 import type { ClusterStatus } from '../runtime/status/types.ts';
@@ -18,6 +20,7 @@ interface QueueLook {
   readonly jobs: readonly JobCount[];
   readonly runs: readonly RunLine[];
   readonly workers: number;
+  readonly watch: WatchRecord | undefined;
   readonly unfinished: readonly { readonly id: string; readonly figures: RunFigures }[];
 }
 
@@ -57,12 +60,17 @@ export function createMetrics(
 }
 
 async function readQueue(queues: Queues): Promise<QueueLook> {
-  const [jobs, runs, workers] = await Promise.all([countJobs(queues), listRuns(queues), workersListening(queues)]);
+  const [jobs, runs, workers, watch] = await Promise.all([
+    countJobs(queues),
+    listRuns(queues),
+    workersListening(queues),
+    readWatch(queues),
+  ]);
   const going = runs.filter((run) => !ENDED.has(run.state));
   const unfinished = await Promise.all(
     going.map(async ({ id }) => ({ id, figures: figuresOf(await readRun(queues, id)) })),
   );
-  return { jobs, runs, workers: workers.count, unfinished };
+  return { jobs, runs, workers: workers.count, watch, unfinished };
 }
 
 function instruments(registry: Registry) {
@@ -95,6 +103,8 @@ function instruments(registry: Registry) {
       'How long nobody could write to a database that was switched over',
       [0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300],
     ),
+    watchFindings: gauge('watchdog_findings', 'What the watchdog has found', 'code', 'severity', 'side', 'database'),
+    watchAge: gauge('watchdog_age_seconds', 'How long ago the watchdog has looked'),
     serverUp: gauge('server_up', 'Whether the cluster can be asked', 'side'),
     databases: gauge('databases', 'Databases, by the state of their replication', 'state'),
     lagBytes: gauge('replication_lag_bytes', 'WAL that the target has not confirmed', 'database'),
@@ -118,11 +128,16 @@ function observe({ steps, outages }: Instruments, { key, milliseconds, changed, 
 }
 
 function showQueue(shown: Instruments, look: QueueLook | undefined): void {
-  const { queueUp, workers, jobs, runs, runDatabases, copiedBytes, copyTotal, copiedRows } = shown;
-  for (const each of [workers, jobs, runs, runDatabases, copiedBytes, copyTotal, copiedRows]) each.reset();
+  const { queueUp, workers, jobs, runs, runDatabases, copiedBytes, copyTotal, copiedRows, watchFindings, watchAge } =
+    shown;
+  const all = [workers, jobs, runs, runDatabases, copiedBytes, copyTotal, copiedRows, watchFindings, watchAge];
+  for (const each of all) each.reset();
   queueUp.set(look ? 1 : 0);
   if (!look) return;
   workers.set(look.workers);
+  if (look.watch) watchAge.set((Date.now() - look.watch.at) / 1_000);
+  for (const { code, severity, side, database = '' } of look.watch?.findings ?? [])
+    watchFindings.inc({ code, severity, side, database });
   for (const { queue, state, count } of look.jobs) jobs.set({ queue, state }, count);
   for (const { workflow, state } of look.runs) runs.inc({ workflow, state });
   for (const { id, figures } of look.unfinished) {

@@ -106,6 +106,9 @@ const PgBouncerConfig = z.strictObject({
   pauseTimeout: duration('10s'),
 });
 
+/** `pause-copying`: no further copy begins; `give-up`: the slot of that one database is dropped. */
+const WatchPolicy = z.enum(['ignore', 'warn', 'pause-copying', 'give-up']);
+
 /** What people are told of. */
 const NoticeEvent = z.enum([
   'failed-step',
@@ -331,6 +334,37 @@ export const Config = z.strictObject({
       token: z.string().min(1, 'a token').optional(),
       /** A file whose first line is the token. */
       tokenFile: z.string().optional(),
+    })
+    .prefault({}),
+  /** What workers look at while rows travel, and what they do about it; see docs/watchdog.md. */
+  watchdog: z
+    .strictObject({
+      enabled: z.boolean().default(true),
+      /** Between two looks. */
+      every: duration('30s'),
+      /** WAL that one slot may make its server keep; from half of it on it is told. */
+      mostRetained: size('20GB'),
+      /** What must stay free on the disk of the WAL, where that can be known. */
+      leastFree: size('5GB'),
+      /** How long nothing may be confirmed although there is something to confirm. */
+      stalledAfter: duration('10m'),
+      /** How long a transaction may hold back slots. */
+      transactionAfter: duration('1h'),
+      policy: z
+        .strictObject({
+          /** More than `mostRetained`. */
+          retained: WatchPolicy.default('warn'),
+          /** Less than `leastFree`. */
+          disk: WatchPolicy.default('give-up'),
+          /** The server is about to remove WAL that a slot needs. */
+          slot: WatchPolicy.default('warn'),
+          stalled: WatchPolicy.default('warn'),
+          /** Changes cannot be applied. */
+          errors: WatchPolicy.default('warn'),
+          transactions: WatchPolicy.exclude(['give-up']).default('warn'),
+          drift: WatchPolicy.exclude(['give-up', 'pause-copying']).default('warn'),
+        })
+        .prefault({}),
     })
     .prefault({}),
   /** Who is told of what happens. */

@@ -69,7 +69,7 @@ test('a run tells of failures together, of its approval and its cutover, each on
   expect(failed?.body).toMatchObject({
     run,
     workflow: 'trial',
-    link: `https://board.internal/pgconvoy/queue/run/${run}`,
+    link: `https://board.internal/pgconvoy/runs/${run}`,
   });
   expect(failed?.body.id).toBe(failed?.headers['idempotency-key']);
   expect(failed?.body.notices.map(({ database }: Notice) => database).toSorted()).toEqual(['My "odd" DB', 'a']);

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { readWatch } from '../../queue/watch-record.ts';
 import { latestRun, readRun } from '../../queue/read-run.ts';
 import { ExitCode } from '../../errors.ts';
 import { readClusterStatus } from '../cluster-status.ts';
@@ -8,6 +9,7 @@ import { pickLatest } from '../pick-run.ts';
 import { runDocument } from '../render/documents.ts';
 import { renderConfiguration, renderDatabases } from '../render/cluster-status.ts';
 import { renderRun } from '../render/run.ts';
+import { renderWatch } from '../render/watch.ts';
 import { exitCodeOf } from '../run-facts.ts';
 import { openSession } from '../session.ts';
 
@@ -44,7 +46,11 @@ export const status = (): Command =>
         if (options.watch) return await followRun(session, await pickLatest(session, named));
         const id = named ?? (await latestRun(session.queues))?.id;
         const run = id === undefined ? undefined : readRun(session.queues, id);
-        const [view, servers] = await Promise.all([run, readClusterStatus(session, run, options.drift === true)]);
+        const [view, servers, watch] = await Promise.all([
+          run,
+          readClusterStatus(session, run, options.drift === true),
+          readWatch(session.queues),
+        ]);
         const code = view ? exitCodeOf(view) : ExitCode.ok;
         const warnings = view?.state === 'running' ? await session.queueWarnings() : [];
         const { style, width } = terminal;
@@ -53,8 +59,10 @@ export const status = (): Command =>
           view ? renderRun(view, { style, width, now: Date.now(), warnings }) : 'No run is known to this queue.',
         );
         terminal.print(`\n${renderDatabases(servers, style, width)}`);
+        const watched = watch && renderWatch(watch, Date.now(), style, width);
+        if (watched) terminal.print(`\n${watched}`);
         const { configuration, ...replication } = servers;
-        const more = { configuration, replication };
+        const more = { configuration, replication, watchdog: watch ?? null };
         terminal.document(view ? runDocument(view, code, more) : { ok: true, code, run: null, ...more });
         return code;
       }),

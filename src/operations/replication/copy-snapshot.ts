@@ -6,6 +6,7 @@ import { sql } from '../../postgres/sql.ts';
 import { openedDatabase, refuseWhenOpened } from '../cutover/opened.ts';
 import { copyFromSnapshot, tablesToCopy } from './copy-from-snapshot.ts';
 import { emptyTables } from './empty-tables.ts';
+import { givenUpKey } from './given-up.ts';
 import { pairOf } from './pair.ts';
 import { sayingWhoIsWaitedFor } from './slot-wait.ts';
 import { continuesCopy, copiedKey } from './snapshot-copy.ts';
@@ -40,7 +41,7 @@ export const copySnapshot = defineOperation({
   },
 
   async apply(context) {
-    const { engine, targetLedger, settings, source, log } = context;
+    const { engine, sourceLedger, targetLedger, settings, source, log } = context;
     const pair = pairOf(context);
     await refuseWhenOpened(context, 'a new copy');
     if (await engine.dropSubscription(pair))
@@ -61,6 +62,7 @@ export const copySnapshot = defineOperation({
       context,
       engine.createSlotWithSnapshot!(pair, settings.deadlines.slot),
     );
+    await sourceLedger.forget(givenUpKey(source.name));
     await copyFromSnapshot(context, wanted, snapshot);
     await targetLedger.record(copiedKey(source.name), { lsn: snapshot.lsn });
   },

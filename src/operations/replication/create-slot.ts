@@ -3,6 +3,7 @@ import { defineOperation, holds, lacks } from '../../engine/operation.ts';
 import type { OperationContext } from '../../engine/operation.ts';
 import { slotName } from '../../replication/names.ts';
 import { refuseWhenOpened } from '../cutover/opened.ts';
+import { givenUpKey } from './given-up.ts';
 import { pairOf } from './pair.ts';
 import { sayingWhoIsWaitedFor } from './slot-wait.ts';
 import { isBehindIt, WayBack } from './way-back.ts';
@@ -44,6 +45,7 @@ export const createSlot = defineOperation({
       log.warn('a subscription without a slot is dropped: the database is copied anew');
     if (missing?.lost !== undefined) await engine.dropSlot(pair);
     await sayingWhoIsWaitedFor(context, engine.createSlot(pair, settings.deadlines.slot));
+    await context.sourceLedger.forget(givenUpKey(context.source.name));
   },
 
   /** A way back that applications have been led away from stays. */

@@ -1,6 +1,7 @@
 import { PgconvoyError } from '../../errors.ts';
 import type { OperationContext } from '../../engine/operation.ts';
 import { slotName } from '../../replication/names.ts';
+import { givenUp } from './given-up.ts';
 import { pairOf } from './pair.ts';
 
 /** @throws PgconvoyError where the slot is gone or lost its WAL: rows are missing, and only a new copy of the database helps. */
@@ -8,7 +9,8 @@ export async function refuseWithoutSlot(context: OperationContext): Promise<void
   const slot = await context.engine.slot(pairOf(context));
   if (slot.exists && slot.lost === undefined) return;
   const { name, side } = context.source;
-  const state = slot.exists ? `can never be read again (${slot.lost})` : 'is not there';
+  const given = await givenUp(context.sourceLedger, name);
+  const state = slot.exists ? `can never be read again (${slot.lost})` : `is not there${given ? ` (${given})` : ''}`;
   throw new PgconvoyError(
     `${side}, database "${name}": the replication slot ${slotName(name)} ${state}, so the ${context.target.side} cannot get the missing rows`,
     {

@@ -91,12 +91,18 @@ export const pausesAsNoted = (self: string): Sql => sql`
    group by p.database
    order by p.database`;
 
-export const GivenBackAsNoted = z.object({ database: z.string(), run: z.string(), why: z.string() });
+export const GivenBackAsNoted = z.object({
+  database: z.string(),
+  run: z.string(),
+  why: z.string(),
+  /** When it was noted. */
+  at: z.string().optional(),
+});
 export type GivenBackAsNoted = z.output<typeof GivenBackAsNoted>;
 
 /** Databases that were given back while their runs were not over. */
 export const givenBackAsNoted = (): Sql => sql`
-  select database, before->>'run' as run, before->>'why' as why from ${LEDGER} where kind = 'given-back' order by database`;
+  select database, before->>'run' as run, before->>'why' as why, at::text from ${LEDGER} where kind = 'given-back' order by database`;
 
 /** Of one run: databases that it may fence again, since somebody asks for it. */
 export const forgetGivenBack = (run: string, databases: readonly string[]): Sql => sql`

@@ -38,6 +38,8 @@ export const SlotLag = z.object({
   retainedBytes: z.number(),
   /** reserved, extended, unreserved or lost (13 and later). */
   walStatus: z.string().nullable(),
+  /** WAL that may still be written before the server removes what the slot needs, bytes; null without such a limit (13 and later). */
+  safeBytes: z.number().nullable(),
 });
 export type SlotLag = z.output<typeof SlotLag>;
 
@@ -56,7 +58,8 @@ export const slotLags = (ours: string): Sql => sql`
          ${since('replicationLag', fragment`extract(epoch from r.flush_lag)`, fragment`null`)}::float8 as "flushLagSeconds",
          extract(epoch from clock_timestamp() - coalesce(${replyTime}, (to_json(s)->>'inactive_since')::timestamptz))::float8 as "silentSeconds",
          coalesce(greatest(${lsnDifference}(now.lsn, s.restart_lsn), 0), 0)::float8 as "retainedBytes",
-         to_json(s)->>'wal_status' as "walStatus"
+         to_json(s)->>'wal_status' as "walStatus",
+         (to_json(s)->>'safe_wal_size')::float8 as "safeBytes"
     from pg_replication_slots s
     cross join now
     left join pg_stat_replication r on ${isReader}

@@ -52,7 +52,7 @@ async function post(
 function linkOf(board: string | undefined, { notices: [first] }: Message): string | undefined {
   if (board === undefined) return undefined;
   const base = board.replace(/\/$/, '');
-  return first?.run === undefined ? base : `${base}/queue/run/${encodeURIComponent(first.run)}`;
+  return first?.run === undefined ? base : `${base}/runs/${encodeURIComponent(first.run)}`;
 }
 
 const failure = (name: string, reason: string): PgconvoyError =>

@@ -17,11 +17,13 @@ export interface Seen {
   readonly inCopy: boolean;
   /** Which sides have answered. */
   readonly known: { readonly source: boolean; readonly target: boolean };
+  /** Why the watchdog has given it up, or its way back. */
+  readonly givenUp?: string | undefined;
 }
 
 /** Where a database stands, and why where that is not as it should be. Pure. */
 export function judge(seen: Seen): DatabaseStatus {
-  const { database, setup, slot, lagSeconds, tables } = seen;
+  const { database, setup, slot, lagSeconds, tables, subscription } = seen;
   return {
     database,
     ...stateOf(seen),
@@ -34,10 +36,13 @@ export function judge(seen: Seen): DatabaseStatus {
           slot: {
             active: slot.active,
             retainedBytes: slot.retainedBytes,
+            confirmedTo: slot.confirmedTo,
             ...(slot.walStatus === null ? {} : { walStatus: slot.walStatus }),
+            ...(slot.safeBytes === null ? {} : { safeBytes: slot.safeBytes }),
           },
         }
       : {}),
+    ...(subscription?.errors ? { errors: subscription.errors } : {}),
   };
 }
 
@@ -66,6 +71,7 @@ const down = (reason: string): Verdict => ({ state: 'down', reason });
 function stateOf(seen: Seen): Verdict {
   const { setup, slot, subscription, known } = seen;
   if (setup.target.opened) return { state: 'switched-over', ...wayBack(seen) };
+  if (!slot && seen.givenUp !== undefined) return down(`${seen.givenUp}: only a new copy helps (\`pgconvoy start\`)`);
   if (!slot && !subscription) return known.source || known.target ? before(setup) : down('neither side can be asked');
   if (!known.target) {
     if (slot?.active) return { state: 'replicating' };
@@ -79,7 +85,8 @@ function stateOf(seen: Seen): Verdict {
 }
 
 /** Nothing is said of a way back that was ended, or never made, or as it should be. */
-function wayBack({ slot, subscription, known }: Seen): { readonly reason?: string } {
+function wayBack({ slot, subscription, known, givenUp }: Seen): { readonly reason?: string } {
+  if (!slot && givenUp !== undefined) return { reason: `${givenUp}: there is no rollback` };
   if (!slot || !known.source) return {};
   if (slot.walStatus === 'lost')
     return {

@@ -3,6 +3,7 @@ import { schemaKey, SchemaNote } from '../../operations/schema/schema-state.ts';
 import { fenceKey } from '../../operations/cutover/fence.ts';
 import { openedDatabases } from '../../operations/cutover/opened.ts';
 import { databaseKey } from '../../operations/databases/create-database.ts';
+import { givenUpDatabases } from '../../operations/replication/given-up.ts';
 import { secretKey } from '../../operations/replication/secret.ts';
 import { ListedDatabase, listedDatabases, ServerState, serverState } from '../../postgres/catalog/listed-databases.ts';
 import { WorkerUse, workerUse } from '../../postgres/catalog/replication-lag.ts';
@@ -30,6 +31,7 @@ interface SourceFacts {
   readonly slots: ReadonlyMap<string, TimedSlot>;
   readonly fenced: ReadonlySet<string>;
   readonly role: boolean;
+  readonly givenUp: ReadonlyMap<string, string>;
 }
 
 /** What one session on the target tells of all databases. */
@@ -40,6 +42,8 @@ interface TargetFacts {
   readonly schemas: ReadonlyMap<string, 'begun' | 'complete'>;
   readonly opened: ReadonlySet<string>;
   readonly secret: boolean;
+  /** Of their way back. */
+  readonly givenUp: ReadonlyMap<string, string>;
   readonly subscriptions: ReadonlyMap<string, SubscriptionOverview>;
   readonly workers: WorkerUse | undefined;
 }
@@ -96,6 +100,7 @@ async function readSource(source: BoundCluster, { settings }: Clusters): Promise
     fenced: new Set((await ledger.entries(fenceKey('').kind)).map(({ database }) => database)),
     role: (await maintenance.maybe(ReplicationRole, replicationRole(role))) !== undefined,
     slots: await readSlots(source),
+    givenUp: await givenUpDatabases(ledger),
   };
 }
 
@@ -121,6 +126,7 @@ async function readTarget(
       schemas.map(({ database, before }) => [database, SchemaNote.parse(before).complete ? 'complete' : 'begun']),
     ),
     secret: (await ledger.find(secretKey(settings.replication.role))) !== undefined,
+    givenUp: await givenUpDatabases(ledger),
     subscriptions: new Map(subscriptions.map((one) => [one.database, one])),
     workers: (engine ?? nativeEngine).name === 'native' ? await maintenance.one(WorkerUse, workerUse()) : undefined,
   };
@@ -209,6 +215,7 @@ async function databasesOf(
       workers: target?.workers,
       inCopy: inCopy.includes(database),
       known: { source: source !== undefined, target: target !== undefined },
+      givenUp: (isBack ? target : source)?.givenUp.get(database),
     });
   });
 }

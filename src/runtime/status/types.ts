@@ -1,4 +1,5 @@
 import type { Side } from '../../postgres/cluster.ts';
+import type { SubscriptionOverview } from '../../replication/engine.ts';
 import type { TableCounts } from '../../replication/table-counts.ts';
 
 /**
@@ -56,7 +57,17 @@ export interface DatabaseStatus {
   /** At most so old is what it has not confirmed, seconds: see `secondsBehind`. */
   readonly lagSeconds?: number;
   /** What the slot makes the source keep; once it is switched over, what the way back makes the target keep. */
-  readonly slot?: { readonly active: boolean; readonly walStatus?: string; readonly retainedBytes: number };
+  readonly slot?: {
+    readonly active: boolean;
+    readonly walStatus?: string;
+    readonly retainedBytes: number;
+    /** Up to where the other side has confirmed, as a position in the WAL, bytes. */
+    readonly confirmedTo?: number;
+    /** WAL that may still be written before the server removes what the slot needs, bytes. */
+    readonly safeBytes?: number;
+  };
+  /** How often its workers have failed, where that is counted (15 and later), and at which conflicts (18). */
+  readonly errors?: NonNullable<SubscriptionOverview['errors']>;
 }
 
 export interface ServerStatus {

@@ -318,7 +318,7 @@ describe('mistakes', () => {
       '  F:9:1: unknown key "passwordFile"',
       '    → "passwordFile" belongs under source or target or queue or cutover.pgbouncer or board.',
       '  F:10:1: unknown key "colour"',
-      '    → Known at the top are source, target, queue, engine, databases, replication, fix, budgets, deadlines, cutover, comparison, notReplicated, accept, board, notifications, tools, state, logLevel.',
+      '    → Known at the top are source, target, queue, engine, databases, replication, fix, budgets, deadlines, cutover, comparison, notReplicated, accept, board, watchdog, notifications, tools, state, logLevel.',
     ]);
   });
 

@@ -14,6 +14,7 @@ const slot = (more: Partial<SlotLag> = {}): SlotLag => ({
   silentSeconds: 0.2,
   retainedBytes: 5_000,
   walStatus: 'reserved',
+  safeBytes: null,
   ...more,
 });
 const subscription = (more: Partial<SubscriptionOverview> = {}): SubscriptionOverview => ({

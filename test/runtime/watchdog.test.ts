@@ -1,0 +1,175 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { Config } from '../../src/config/schema.ts';
+import type { ConfigInput } from '../../src/config/schema.ts';
+import { runOperation } from '../../src/engine/run-operation.ts';
+import { createLogger } from '../../src/log.ts';
+import { copySnapshot } from '../../src/operations/replication/copy-snapshot.ts';
+import { createSubscription } from '../../src/operations/replication/create-subscription.ts';
+import { Cluster } from '../../src/postgres/cluster.ts';
+import { lit, sql } from '../../src/postgres/sql.ts';
+import type { Notice } from '../../src/queue/notices.ts';
+import { readWatch } from '../../src/queue/watch-record.ts';
+import { slotName } from '../../src/replication/names.ts';
+import { readStatus } from '../../src/runtime/status/read-status.ts';
+import { startWatchdog, Watcher } from '../../src/runtime/watchdog/watchdog.ts';
+import type { Clusters } from '../../src/runtime/context.ts';
+import { TestPair } from '../helpers/pair.ts';
+import { schemaOnBothSides, walkTo } from '../helpers/streaming.ts';
+import { eventually as soon } from '../helpers/wait.ts';
+import { openWorld } from '../queue/world.ts';
+import type { World } from '../queue/world.ts';
+
+let pair: TestPair;
+let world: World;
+let one: string;
+let other: string;
+beforeAll(async () => {
+  [pair, world] = await Promise.all([TestPair.open(), openWorld()]);
+  one = await schemaOnBothSides(pair, 'My "odd" DB', 'create table t (id int primary key)');
+  other = await schemaOnBothSides(pair, 'other, 100%', 'create table t (id int primary key)');
+  for (const database of [one, other]) await walkTo(pair, database, 'await-catch-up');
+});
+afterAll(() => Promise.all([pair[Symbol.asyncDispose](), world[Symbol.asyncDispose]()]));
+
+/** A loaded machine takes its time. */
+const eventually = <T>(attempt: () => T | Promise<T>) => soon(attempt, { timeoutMs: 40_000 });
+
+const told: Notice[] = [];
+const logged: string[] = [];
+const request = (config: ConfigInput['watchdog'], clusters: Clusters = pair.clusters) => ({
+  // Other files have databases of theirs on the same servers.
+  clusters: { ...clusters, settings: { ...clusters.settings, databases: { include: [one, other], exclude: [] } } },
+  queues: world.queues,
+  config: Config.shape.watchdog.parse({ ...config, policy: { drift: 'ignore', ...config?.policy } }),
+  worker: 'here',
+  tell: async (notice: Notice) => void told.push(notice),
+  log: createLogger('debug', { write: (line: string) => void logged.push(line) }),
+  signal: new AbortController().signal,
+});
+const seen = async () => (await readWatch(world.queues))!;
+const found = async (database = one) => (await seen()).findings.filter((finding) => finding.database === database);
+const stateOf = async (database: string) =>
+  (await readStatus(pair.clusters, new AbortController().signal)).databases.find((each) => each.database === database);
+const slots = async (database: string) =>
+  pair.query(
+    'source',
+    database,
+    `select 1 from pg_replication_slots where slot_name = ${lit(slotName(database)).text}`,
+  );
+
+test('one of two looks, keeps what it finds, and tells of a danger once', async () => {
+  const first = request({ every: '100ms', mostRetained: '0kB', policy: { retained: 'pause-copying' } });
+  const stops = [new AbortController(), new AbortController()];
+  const dogs = stops.map(({ signal }, index) => startWatchdog({ ...first, worker: `worker ${index}`, signal }));
+  await eventually(async () => expect(await found(other)).toMatchObject([{ code: 'wal-retained', severity: 'block' }]));
+  const { worker, findings } = await seen();
+  const since = findings.find(({ database }) => database === one)?.since;
+  const { at } = await seen();
+  await eventually(async () => expect((await seen()).at).toBeGreaterThan(at));
+  expect(await world.queues.copy.isPaused()).toBe(true);
+  expect(await seen()).toMatchObject({ worker, pausesCopying: true });
+  expect((await found())[0]?.since).toBe(since);
+  expect(told.filter(({ database }) => database === one)).toMatchObject([
+    {
+      event: 'danger',
+      what: `database "${one}" is in danger (wal-retained)`,
+      next: expect.stringContaining('pause-copying'),
+    },
+  ]);
+
+  // Who had the lock goes, and the other one goes on where it was.
+  const [gone, stays] = worker === 'worker 0' ? [0, 1] : [1, 0];
+  stops[gone]!.abort();
+  await dogs[gone]!.ended;
+  await eventually(async () => expect((await seen()).worker).toBe(`worker ${stays}`));
+  expect((await found())[0]?.since).toBe(since);
+  stops[stays]!.abort();
+  await dogs[stays]!.ended;
+  expect(told.filter(({ database }) => database === one)).toHaveLength(1);
+
+  await startWatchdog(request({ enabled: false })).ended;
+  expect(await world.queues.copy.isPaused()).toBe(false);
+});
+
+test('transactions that hold back slots, and changes that cannot be applied', async () => {
+  const watcher = new Watcher(request({ transactionAfter: '0ms', stalledAfter: '0ms' }));
+  await watcher.look();
+  await pair.query('target', one, 'insert into t values (7)');
+  await pair.query('source', one, 'insert into t values (7)');
+  const { source } = pair.context(other);
+  await source.transaction(async () => {
+    await source.run(sql`create table public.held ()`);
+    await watcher.look();
+  });
+  expect((await seen()).findings).toContainEqual(
+    expect.objectContaining({ code: 'long-transaction', remedy: expect.stringContaining('pg_terminate_backend') }),
+  );
+  await eventually(async () => {
+    await watcher.look();
+    expect(await found()).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({
+          code: 'apply-errors',
+          side: 'target',
+          message: expect.stringContaining('conflict insert_exists'),
+        }),
+      ]),
+    );
+  });
+  await eventually(async () => {
+    await watcher.look();
+    expect((await found()).map(({ code }) => code)).toContain('replication-stalled');
+  });
+  await pair.query('target', one, 'delete from t');
+  await eventually(async () => {
+    await watcher.look();
+    expect(await found()).toEqual([]);
+  });
+});
+
+test('a disk that fills up: what keeps most is given up, says so, and is copied anew; also while the target is away', async () => {
+  const away = new Cluster('target', { ...pair.clusters.target.address, port: 1 }, 'postgres');
+  const policy = { retained: 'give-up' } as const;
+  const full = request({ mostRetained: '0kB', policy });
+  const status = (await stateOf(one))!;
+  expect(status).toMatchObject({ state: 'replicating', slot: { confirmedTo: expect.any(Number) } });
+  const watcher = new Watcher(full);
+  // One in each look.
+  await watcher.look();
+  const left = [(await slots(one)).length, (await slots(other)).length];
+  expect(left.toSorted()).toEqual([0, 1]);
+  const lost = left[0] === 0 ? one : other;
+  const kept = lost === one ? other : one;
+  expect(await stateOf(lost)).toMatchObject({
+    state: 'down',
+    reason: expect.stringMatching(
+      /^given up by the watchdog at \S+ \S+ UTC, because its slot makes the source keep .*only a new copy helps/,
+    ),
+    setup: { source: { slot: false }, target: { subscription: false } },
+  });
+  expect(told.at(-1)).toMatchObject({
+    event: 'danger',
+    database: lost,
+    next: expect.stringContaining('pgconvoy start'),
+  });
+  await expect(runOperation(createSubscription, pair.context(lost))).rejects.toThrow(
+    /is not there \(given up by the watchdog/,
+  );
+
+  // Its slot goes although nobody can ask the target.
+  await new Watcher(request({ mostRetained: '0kB', policy }, { ...pair.clusters, target: away })).look();
+  expect(await slots(kept)).toEqual([]);
+  expect(await stateOf(kept)).toMatchObject({ state: 'down', reason: expect.stringMatching(/^given up/) });
+
+  await runOperation(copySnapshot, pair.context(lost));
+  await walkTo(pair, lost, 'await-catch-up');
+  expect(await stateOf(lost)).toMatchObject({ state: 'replicating' });
+  expect((await stateOf(lost))?.reason).toBeUndefined();
+}, 60_000);
+
+test('the disk of a server of this machine is known', async () => {
+  await new Watcher(request({ leastFree: '8000TB', policy: { disk: 'warn' } })).look();
+  expect((await seen()).findings).toEqual(
+    expect.arrayContaining([expect.objectContaining({ code: 'disk-low', side: 'source', concern: 'disk' })]),
+  );
+});
