@@ -104,7 +104,7 @@ test('what there is to see: queues, a job with its progress and error, its logs,
   const step = stepId(id, 0, odd, 'two');
   const json = async <T>(path: string): Promise<T> => (await site.get(path)).json() as Promise<T>;
   const { queues } = await json<{ queues: { name: string; counts: Record<string, number> }[] }>('/api/queues');
-  expect(queues.map(({ name }) => name)).toEqual(['run', 'gate', 'operation', 'copy', 'cutover']);
+  expect(queues.map(({ name }) => name)).toEqual(['run', 'gate', 'operation', 'copy', 'cutover', 'notify']);
   expect(queues.find(({ name }) => name === 'copy')?.counts).toMatchObject({ failed: 1, completed: 1 });
 
   const { job } = await json<{ job: { failedReason: string; data: unknown; progress: { attempts: unknown[] } } }>(
