@@ -79,7 +79,7 @@ export class OutageSteps {
         : `it opens together with "${database.name}", where the step ${step.key} has failed`;
     const { given, kept } = await giveBackAll({ clusters: this.#clusters, side, why, log, signal }, open);
     const now = given.map((outage) => ({ database: outage.database, run: run.id, why: why(outage) }));
-    this.#known = [...this.#known, ...now];
+    this.noteGivenBack([...this.#known, ...now]);
     const told = [
       ...(given.length > 0 ? [`${named(given)} given back: the ${side} takes writes again`] : []),
       ...(kept.length > 0
@@ -98,11 +98,13 @@ export class OutageSteps {
 
   async #givenBack(execution: StepExecution) {
     const { run, database, signal } = execution;
-    const names = new Set(database ? [database.name] : namesOf(execution));
+    // Where one of those that open together was given back, nobody else need be kept from writing.
+    const names = new Set(database && !isTogether(execution) ? [database.name] : namesOf(execution));
     const isOurs = (note: GivenBackAsNoted) => note.run === run.id && names.has(note.database);
     if (!this.#known.some(isOurs)) return undefined;
     // It may have been asked for meanwhile.
-    const note = (await readOutages(this.#clusters, sideOf(execution), signal)).givenBack.find(isOurs);
+    const notes = (await readOutages(this.#clusters, sideOf(execution), signal)).givenBack.filter(isOurs);
+    const note = notes.find((each) => each.database === database?.name) ?? notes[0];
     return note && givenBackError(sideOf(execution), note.database, note);
   }
 

@@ -26,7 +26,8 @@ test.for<readonly [Major, Major, EngineName]>([[13, 18, 'native']])(
     await writers.goneFromSource();
     await sleep(500);
 
-    await scenario.complete('rollback', '--yes');
+    const { options } = await scenario.complete('rollback', '--yes', '--together', '--deadline', '55s');
+    expect(options).toMatchObject({ together: true, outage: 55_000, back: true });
     await writers.backOnSource(databases.length);
     await sleep(500);
 

@@ -4,9 +4,13 @@ import { subscriptionName } from '../../src/replication/names.ts';
 import { lit } from '../../src/postgres/sql.ts';
 import { onServer } from '../helpers/pair.ts';
 import { assertRun, Scenario, stepsOf } from '../helpers/scenario.ts';
+import { eventually } from '../helpers/wait.ts';
 
-test('a target that cannot take the last row: stop gives the source back and drops nothing; retry has the row', async () => {
-  await using scenario = await Scenario.open({ databases: ['testdb'], config: { deadlines: { fence: '2s' } } });
+test('a target that cannot take the last row: stop gives both databases back and drops nothing; retry opens both, with the rows', async () => {
+  await using scenario = await Scenario.open({
+    databases: ['testdb', 'shop'],
+    config: { deadlines: { fence: '2s' } },
+  });
   const { source, target } = scenario;
   await scenario.program.startWorker();
   for (const words of [['fix', '--yes'], ['setup'], ['start']]) await scenario.complete(...words);
@@ -23,14 +27,29 @@ test('a target that cannot take the last row: stop gives the source back and dro
   await blocker.connect();
   await blocker.query('begin; lock table public.animal in access exclusive mode');
   await onServer(source, 'testdb', "insert into public.animal (name) values ('mouse')");
-  const failed = assertRun(await scenario.command('stop', '--yes'), 1, 'failed-steps');
+  const failed = assertRun(await scenario.command('stop', '--yes', '--together'), 1, 'failed-steps');
 
-  expect(stepsOf(failed).filter(({ state }) => state === 'failed')).toMatchObject([{ operation: 'await-lsn' }]);
+  const late = stepsOf(failed).filter(({ state, database }) => state === 'failed' && database === 'testdb');
+  expect(late).toMatchObject([
+    {
+      operation: 'await-lsn',
+      error: { message: expect.stringContaining('given back: the source takes writes again') },
+    },
+  ]);
   expect(await ways()).toEqual([{ subenabled: true }, { active: true }]);
   await onServer(source, 'testdb', "insert into public.animal (name) values ('elephant')");
+  await onServer(source, 'shop', 'create table late (id int primary key); drop table late');
   await blocker.query('rollback');
   await blocker.end();
 
+  // The lane of the other database may just be coming to its own end.
+  await eventually(
+    async () => {
+      const { run } = await scenario.command('status', failed.id);
+      expect(stepsOf(run!).filter(({ state }) => ['active', 'waiting', 'delayed'].includes(state))).toEqual([]);
+    },
+    { timeoutMs: 60_000 },
+  );
   expect((await scenario.command('retry', failed.id)).code).toBe(0);
   await scenario.follow(failed.id);
   expect(await ways()).toEqual([]);
