@@ -73,8 +73,7 @@ const KEPT = 5_000;
 const PATIENCE_MS = 2_000;
 
 export function teller(queues: Queues, listeners: readonly Listener[], log: Logger, gatherMs: number): Tell {
-  const tell = async (notice: Notice) => {
-    const wanted = listeners.filter(({ on }) => on.includes(notice.event));
+  const tell = async (notice: Notice, wanted: readonly Listener[]) => {
     await queues.notify.addBulk(
       wanted.map(({ name }) => ({
         name: notice.event,
@@ -92,12 +91,14 @@ export function teller(queues: Queues, listeners: readonly Listener[], log: Logg
     );
   };
   return async (notice) => {
+    const wanted = listeners.filter(({ on }) => notice.event !== 'trial' && on.includes(notice.event));
+    if (wanted.length === 0) return;
     const failed = (error: unknown) =>
       log.warn(
         { event: notice.event, error: withoutSecrets(errorText(error)) },
         'a notification could not be enqueued',
       );
-    const telling = tell(notice).catch(failed);
+    const telling = tell(notice, wanted).catch(failed);
     let timer: NodeJS.Timeout | undefined;
     await Promise.race([telling, new Promise<void>((resolve) => (timer = setTimeout(resolve, PATIENCE_MS)))]);
     clearTimeout(timer);
