@@ -19,6 +19,8 @@ export interface Progress {
   readonly rows?: number;
   /** What is being worked on or waited for right now. */
   readonly note?: string;
+  /** Tables that are being copied right now, bytes. */
+  readonly tables?: readonly { readonly name: string; readonly done: number; readonly total: number }[];
 }
 
 /** Everything an operation may use, already bound to its job: sessions, names, signal. Nothing comes from a global. */

@@ -20,6 +20,9 @@ const LOOK_MOST_MS = 500;
 const QUIET_MS = 3_000;
 const FAILURES = 3;
 
+/** Of more tables at once, only so many are told one by one. */
+const NAMED = 16;
+
 const WORKER_STARTS: Progress = { done: 0, total: 1, note: 'the worker of the subscription starts' };
 
 type Missing = TableName & { readonly state: string };
@@ -165,7 +168,14 @@ function progressOf({ tables }: SubscriptionState, sizes: Sizes): Progress {
       rows += size.rows;
     }
   }
-  const copying = tables.filter(({ state }) => state === 'copying').map(({ schema, name }) => `${schema}.${name}`);
+  const inCopy = tables
+    .filter(({ state }) => state === 'copying')
+    .map((table) => ({
+      name: `${table.schema}.${table.name}`,
+      done: table.bytes,
+      total: sizes.of.get(tableKey(table))?.bytes ?? 0,
+    }));
+  const copying = inCopy.map(({ name }) => name);
   const left = tables.filter(({ state }) => state !== 'streaming').length;
   const named = copying.slice(0, 3).join(', ') + (copying.length > 3 ? ', …' : '');
   return {
@@ -173,6 +183,7 @@ function progressOf({ tables }: SubscriptionState, sizes: Sizes): Progress {
     total: sizes.total,
     unit: 'bytes',
     rows,
+    ...(inCopy.length > 0 ? { tables: inCopy.slice(0, NAMED) } : {}),
     note:
       copying.length > 0
         ? `copying ${named}; ${left} of ${tables.length} tables left`
