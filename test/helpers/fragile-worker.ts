@@ -1,7 +1,7 @@
 /**
  * A worker process that dies as by `kill -9` at the first operation that no worker before it has died at. Everything else is wired as in
  * workers/run-worker.ts; only the times after which others take over are short.
- *   node --import tsx fragile-worker.ts CONFIG DEATHS WHERE: the file with the deaths so far, a line `STEP MOMENT` each; a regular
+ *   node fragile-worker.js CONFIG DEATHS WHERE: the file with the deaths so far, a line `STEP MOMENT` each; a regular
  *   expression of steps.
  */
 import { appendFileSync, existsSync, readFileSync } from 'node:fs';

@@ -1,30 +1,27 @@
 import { spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { expect, test } from 'vitest';
 import { configuredOptions } from '../../src/cli/run-options.ts';
 import { Config } from '../../src/config/schema.ts';
 import { planOf } from '../../src/engine/plan.ts';
+import { bundled } from '../helpers/bundled.ts';
 import { recordServer } from '../helpers/run-folder.ts';
 import { assertRun, Scenario } from '../helpers/scenario.ts';
 import { workflows } from '../../workflows/index.ts';
 
 /** Keeps one worker alive that dies at steps of such names: whenever it does, a new one is started, until `end`. */
-function keepWorker(scenario: Scenario, where: RegExp) {
+function keepWorker(script: string, scenario: Scenario, where: RegExp) {
   const deaths = join(scenario.program.folder, 'deaths');
   const logFile = join(scenario.program.folder, 'fragile.log');
   writeFileSync(deaths, '');
-  const script = join(import.meta.dirname, '..', 'helpers', 'fragile-worker.ts');
-  const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
   let ending = false;
   const codes: (number | string | null)[] = [];
   const start = () => {
     const log = openSync(logFile, 'a');
     const child = spawn(
       process.execPath,
-      ['--import', tsx, script, join(scenario.program.folder, 'pgconvoy.yaml'), deaths, where.source],
+      [script, join(scenario.program.folder, 'pgconvoy.yaml'), deaths, where.source],
       {
         stdio: ['ignore', log, log],
       },
@@ -78,7 +75,7 @@ test.for([
       databases: ['testdb', 'shop', 'My "odd" DB'],
       config: { cutover: { reverse } },
     });
-    const worker = keepWorker(scenario, where);
+    const worker = keepWorker(await bundled('test/helpers/fragile-worker.ts'), scenario, where);
     try {
       await using writers = scenario.startWriters();
       await writers.everywhere();
