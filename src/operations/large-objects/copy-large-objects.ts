@@ -64,10 +64,7 @@ export const copyLargeObjects = defineOperation({
     const since = (await wasTarget(context)) || !(await hasLargeObjects(target)) ? undefined : await copiedAt(context);
     // Before the first look: what changes during it is changed since.
     const now = await source.one(Moment, momentNow());
-    const { objects, bytes, changed } = await source.one(
-      LargeObjectScan,
-      scanLargeObjects(since ?? 'never'),
-    );
+    const { objects, bytes, changed } = await source.one(LargeObjectScan, scanLargeObjects(since ?? 'never'));
     log.info({ objects, bytes, changed: changed.length }, 'copying large objects');
     await using progress = telling(context, bytes);
     const mend = async (ids: readonly number[], of: number) => {
