@@ -47,8 +47,6 @@ export interface OperationContext<I = unknown> {
     readonly databases: readonly string[];
     /** What the command that started the run was told, e.g. `openSource` for uninstall. */
     readonly options: RunOptions;
-    /** Which attempt of its job: of two workers that hold it for a moment, the later one counts. Undefined outside of a run. */
-    readonly attempt?: number;
     /** The steps of its write outage are done once more, because the databases had been given back. */
     readonly again?: boolean;
   };

@@ -161,7 +161,7 @@ export const sourceQueries = (database: string): SourceQuery[] => [
   ask('agreement.pausesAsNoted', agreement.pausesAsNoted('7'), agreement.PauseAsNoted),
   ask('agreement.givenBackAsNoted', agreement.givenBackAsNoted(), agreement.GivenBackAsNoted),
   ask('agreement.forgetGivenBack', agreement.forgetGivenBack('test', [database]), NOTHING),
-  ask('agreement.decideToOpen', agreement.decideToOpen([database], { run: 'test', attempt: 0, on: '7' }), NOTHING),
+  ask('agreement.decideToOpen', agreement.decideToOpen([database], { run: 'test', on: '7' }), NOTHING),
   ask('ledger-notes.forgetNote', ledgerNotes.forgetNote(KEY), NOTHING),
   ask('listed-databases.listedDatabases', listedDatabases.listedDatabases(), listedDatabases.ListedDatabase),
   ask('listed-databases.holdsUserObjects', listedDatabases.holdsUserObjects(), listedDatabases.HoldsUserObjects),

@@ -73,12 +73,12 @@ test('of databases that open together one that is late gives back all; those tha
   await fenceSource.undo!(pair.context(other));
 });
 
-test('another attempt that has taken a fence over is the only one that can open', async () => {
+test('another run that has taken a fence over is the only one that can open', async () => {
   await fence(one, {});
   const context = pair.context(one);
-  const later = { ...context, run: { ...context.run, attempt: 1 } };
+  const later = { ...context, run: { ...context.run, id: 'stop-0101-0000-new' } };
   expect((await runOperation(fenceSource, later)).changed).toBe(true);
-  await expect(agree(context, [one])).rejects.toThrow(/another worker's/);
+  await expect(agree(context, [one])).rejects.toThrow(/another run's/);
   await fenceSource.undo!(context);
 });
 

@@ -7,7 +7,7 @@ type AgreementContext = Pick<OperationContext, 'sourceCluster' | 'sourceLedger' 
 
 /**
  * The point of no return, of one database or of many at once: from here on they belong to the applications on the target. One statement
- * on the source that locks the fences' notes, sees that all of them stand, are of this attempt of this run, and in time, and notes all of
+ * on the source that locks the fences' notes, sees that all of them stand, are of this run, and in time, and notes all of
  * the databases as opened, or none. Who takes a fence down locks the same note (`lowerFence`), so there are never two sides that
  * applications can write to. Deciding again what is decided changes nothing.
  * @throws DeadlineExceeded, PgconvoyError that name the database that was not ready and why
@@ -17,7 +17,7 @@ export async function agreeToOpen(context: AgreementContext, databases: readonly
   const open = await undecided(context, databases);
   if (open.length === 0) return;
   const { systemIdentifier: on } = await targetCluster.facts();
-  const agreement = { run: run.id, attempt: run.attempt ?? 0, on };
+  const agreement = { run: run.id, on };
   const decided = await sourceCluster.maintenance.many(Decided, decideToOpen(open, agreement));
   if (decided.length < open.length) throw await refusal(context, open);
   log.info({ databases: decided.length }, 'decided: open on the target');
@@ -47,10 +47,10 @@ async function refusal({ sourceCluster, run }: AgreementContext, databases: read
   }
   const gone = databases.filter((database) => {
     const fence = found.get(database);
-    return !fence?.proven || fence.run !== run.id || fence.attempt !== (run.attempt ?? 0);
+    return !fence?.proven || fence.run !== run.id;
   });
   return new PgconvoyError(
-    `${sourceCluster.side}, ${named(gone.length > 0 ? gone : databases)}: the fence does not stand any more, or is another worker's by now, so writes may have been made that the target lacks`,
+    `${sourceCluster.side}, ${named(gone.length > 0 ? gone : databases)}: the fence does not stand any more, or is another run's by now, so writes may have been made that the target lacks`,
     { hint: ANEW(run.id) },
   );
 }

@@ -6,7 +6,7 @@ type ClaimContext = Pick<OperationContext, 'source' | 'sourceCluster' | 'sourceL
 
 /**
  * Notes what is before the fence, whose it is and until when it may stand, before anything is changed. A fence that stands already
- * (its worker was killed, or the step is tried again) is taken over with what it has noted: from then on only this attempt can open.
+ * (its worker was killed, or the step is tried again) is taken over with what it has noted: from then on only this run can open.
  * @param before as it is now; its time is that of the source's clock
  */
 export async function claimFence(context: ClaimContext, before: BeforeFence): Promise<FenceNote> {
@@ -22,7 +22,6 @@ export async function claimFence(context: ClaimContext, before: BeforeFence): Pr
     const note: FenceNote = {
       ...(entry ? BeforeFence.parse(entry.before) : before),
       run: run.id,
-      attempt: run.attempt ?? 0,
       deadline: goesOn ? known.deadline! : new Date(now + outageMs(context)).toISOString(),
       together: run.options['together'] === true,
       ...(run.again || (known?.run === run.id && known.again) ? { again: true } : {}),

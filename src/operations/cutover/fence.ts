@@ -36,7 +36,6 @@ export const beforeFence = ({ owner, acl, connectionLimit, readOnly, now }: Fenc
 /** Whose fence it is, and how long it may stand. */
 export const FenceNote = BeforeFence.extend({
   run: z.string(),
-  attempt: z.number(),
   /** By the source's clock; past it the database is not opened on the target any more, but given back. */
   deadline: z.string(),
   /** All databases that this run has fenced open together, or none does. */
@@ -90,7 +89,7 @@ export async function lookAtFence(
   const missing: string[] = [];
   if (!note) missing.push('the note of what was before');
   // Once the target is decided for, it stands for good, whoever has raised it.
-  else if (!isOf(run, FenceNote.partial().parse(note.before)) && !(await hasLeftSource(context)))
+  else if (FenceNote.partial().parse(note.before).run !== run.id && !(await hasLeftSource(context)))
     missing.push(ANOTHERS);
   if (!state.connectors.every((role) => stay.has(role))) missing.push('CONNECT revoked');
   if (state.readOnly !== 'on') missing.push('default_transaction_read_only');
@@ -107,13 +106,8 @@ export async function lookAtFence(
   return { missing, fence: { ...FenceProof.parse(proof), fencedAt } };
 }
 
-/** All that a fence misses which another attempt has raised: it is taken over by `claimFence`. */
-export const ANOTHERS = 'its note is of another attempt';
-
-const isOf = (
-  run: FenceContext['run'],
-  note: { readonly run?: string | undefined; readonly attempt?: number | undefined },
-): boolean => note.run === run.id && note.attempt === (run.attempt ?? 0);
+/** All that a fence misses which another run has raised: it is taken over by `claimFence`. */
+export const ANOTHERS = 'its note is of another run';
 
 /**
  * Takes the fence down: privileges and settings as before. A database that is open on the target keeps it, unless the run was

@@ -8,13 +8,13 @@ const LEDGER = id(SCHEMA, 'ledger');
 export const Decided = z.object({ database: z.string() });
 
 /**
- * Notes all of these databases as opened, where all their fences stand, are of this attempt of this run, and are in time; else none.
+ * Notes all of these databases as opened, where all their fences stand, are of this run, and are in time; else none.
  * Locks the fences' notes in the order of their names: a note that somebody else has removed meanwhile is not among them any more.
  * @see https://www.postgresql.org/docs/current/sql-select.html#SQL-FOR-UPDATE-SHARE
  */
 export const decideToOpen = (
   databases: readonly string[],
-  { run, attempt, on }: { readonly run: string; readonly attempt: number; readonly on: string },
+  { run, on }: { readonly run: string; readonly on: string },
 ): Sql => sql`
   with fence as (
     select database, before from ${LEDGER}
@@ -23,8 +23,7 @@ export const decideToOpen = (
   ready as (
     select f.database, f.before->>'fencedAt' as fenced, p.before->>'lsn' as lsn
       from fence f join ${LEDGER} p on p.kind = 'fence-lsn' and p.database = f.database
-     where f.before->>'run' = ${run} and (f.before->>'attempt')::int = ${attempt}
-       and clock_timestamp() < (f.before->>'deadline')::timestamptz),
+     where f.before->>'run' = ${run} and clock_timestamp() < (f.before->>'deadline')::timestamptz),
   agreed as (
     select database,
            json_build_object('on', ${on}::text, 'fencedAt', fenced, 'openedAt', clock_timestamp()::text, 'lsn', lsn, 'outageMs',
@@ -43,7 +42,6 @@ export const decideToOpen = (
 export const FenceAsNoted = z.object({
   database: z.string(),
   run: z.string().nullable(),
-  attempt: z.number().nullable(),
   together: z.boolean(),
   proven: z.boolean(),
   /** The deadline has passed by the clock of the server. */
@@ -62,7 +60,7 @@ export type FenceAsNoted = z.output<typeof FenceAsNoted>;
  * @param self system identifier of the cluster that is asked
  */
 export const fencesAsNoted = (self: string, databases?: readonly string[]): Sql => sql`
-  select f.database, f.before->>'run' as run, (f.before->>'attempt')::int as attempt,
+  select f.database, f.before->>'run' as run,
          coalesce((f.before->>'together')::boolean, false) as together,
          coalesce((f.before->>'again')::boolean, false) as again,
          exists (select from ${LEDGER} p where p.kind = 'fence-lsn' and p.database = f.database) as proven,
