@@ -159,7 +159,7 @@ describe('two clusters with everything wrong', () => {
           max_logical_replication_workers: 3,
           max_sync_workers_per_subscription: 1,
           max_active_replication_origins: 3,
-          max_connections: 25,
+          max_connections: 20,
           log_statement: 'all',
           log_min_duration_statement: 0,
         },
