@@ -83,7 +83,7 @@ test('without a queue it shows the board of the worker of this machine, which st
   const worker = Number.parseInt(readFileSync(join(folder, file!), 'utf8'), 10);
   try {
     expect((await fetch(`${url}readyz`)).status).toBe(200);
-    expect(((await (await fetch(`${url}api/queues`)).json()) as { queues: unknown[] }).queues).toHaveLength(5);
+    expect(((await (await fetch(`${url}api/queues`)).json()) as { queues: unknown[] }).queues).toHaveLength(6);
     expect(await stopped(child)).toEqual([0, null]);
     expect((await fetch(`${url}readyz`)).status).toBe(200);
   } finally {
