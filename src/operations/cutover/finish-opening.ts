@@ -3,8 +3,8 @@ import { defineOperation, holds, lacks } from '../../engine/operation.ts';
 import type { OperationContext } from '../../engine/operation.ts';
 import { sql } from '../../postgres/sql.ts';
 import { pairOf } from '../replication/pair.ts';
-import { isClosed, letGo, letIn } from './let-in.ts';
-import { Opened, hasLeftSource, openedDatabase, openedKey } from './opened.ts';
+import { letGo, letIn, letsIn } from './let-in.ts';
+import { Opened, hasLeftSource, openedKey } from './opened.ts';
 
 const Now = z.object({ openedAt: z.string(), outageMs: z.number() });
 
@@ -22,16 +22,13 @@ export const finishOpening = defineOperation({
 
   async check(context) {
     const decided = await hasLeftSource(context);
-    return decided && !(await isOpen(context))
+    return decided && !(await letsIn(context))
       ? lacks([{ database: context.source.name }])
       : holds({ opened: decided });
   },
 
   apply: (context) => openDecided(context),
 });
-
-const isOpen = async (context: OperationContext): Promise<boolean> =>
-  (await openedDatabase(context)) !== undefined && !(await isClosed(context));
 
 /** Replication is off and applications are let in, in that order: from the decision on this is all that is left to do. */
 export async function openDecided(context: OperationContext): Promise<void> {

@@ -3,6 +3,7 @@ import { id, sql, trusted } from '../../postgres/sql.ts';
 import { restorePrivileges } from '../databases/database-privileges.ts';
 import { sourceDefinition } from '../databases/source-definition.ts';
 import { fenceKey, lowerFence } from './fence.ts';
+import { openedDatabase } from './opened.ts';
 
 /** What setup has noted of a database that it made, until applications are let in. */
 const madeKey = (database: string) => ({ kind: 'database', database });
@@ -18,6 +19,11 @@ export async function isClosed({
   const kinds = new Set((await targetLedger.entries(undefined, target.name)).map(({ kind }) => kind));
   return kinds.has(madeKey(target.name).kind) || kinds.has(fenceKey(target.name).kind);
 }
+
+/** Whether applications get in where they are to go. */
+export const letsIn = async (
+  context: Pick<OperationContext, 'source' | 'target' | 'targetCluster' | 'targetLedger'>,
+): Promise<boolean> => (await openedDatabase(context)) !== undefined && !(await isClosed(context));
 
 /**
  * Applications get into the target's database. Until here its connection limit has kept out everybody but superusers, whatever its

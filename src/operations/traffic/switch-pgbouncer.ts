@@ -1,7 +1,8 @@
 import * as z from 'zod';
 import { PgconvoyError } from '../../errors.ts';
 import { defineOperation, holds, lacks } from '../../engine/operation.ts';
-import { letsIn, notSwitched, switchTraffic } from './traffic.ts';
+import { letsIn } from '../cutover/let-in.ts';
+import { notSwitched, switchTraffic } from './traffic.ts';
 import { wayName, waysTo } from './ways.ts';
 
 /**

@@ -5,8 +5,8 @@ import type { OperationContext } from '../../engine/operation.ts';
 import type { Ledger } from '../../postgres/ledger.ts';
 import type { PgBouncer, PgBouncerDatabase } from '../../postgres/pgbouncer.ts';
 import { sql } from '../../postgres/sql.ts';
-import { isClosed } from '../cutover/let-in.ts';
-import { hasLeftSource, openedDatabase } from '../cutover/opened.ts';
+import { letsIn } from '../cutover/let-in.ts';
+import { hasLeftSource } from '../cutover/opened.ts';
 import { addressOf, addressText, entriesOf, withAddress } from './pgbouncer-file.ts';
 import type { AddressText } from './pgbouncer-file.ts';
 import { readTextFile, replaceFile } from './replace-file.ts';
@@ -105,10 +105,6 @@ export async function releaseTraffic(context: TrafficContext): Promise<boolean> 
   else log.warn('PgBouncer stays paused until the target is open');
   return true;
 }
-
-/** Whether applications get in where they are to go. */
-export const letsIn = async (context: TrafficContext): Promise<boolean> =>
-  (await openedDatabase(context)) !== undefined && !(await isClosed(context));
 
 /** What does not lead to the target yet, or still waits; empty where all is done. */
 export async function notSwitched(context: TrafficContext): Promise<string[]> {

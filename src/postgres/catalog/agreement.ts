@@ -46,8 +46,6 @@ export const FenceAsNoted = z.object({
   proven: z.boolean(),
   /** The deadline has passed by the clock of the server. */
   late: z.boolean(),
-  /** Until the deadline, milliseconds. */
-  remainingMs: z.number(),
   /** Noted as opened on the other cluster, or being opened there. */
   decided: z.boolean(),
   /** It was given back before in its run. */
@@ -65,7 +63,6 @@ export const fencesAsNoted = (self: string, databases?: readonly string[]): Sql 
          coalesce((f.before->>'again')::boolean, false) as again,
          exists (select from ${LEDGER} p where p.kind = 'fence-lsn' and p.database = f.database) as proven,
          coalesce(clock_timestamp() >= (f.before->>'deadline')::timestamptz, false) as late,
-         coalesce(extract(epoch from (f.before->>'deadline')::timestamptz - clock_timestamp()) * 1000, 0)::float8 as "remainingMs",
          exists (select from ${LEDGER} o
                   where o.kind = 'opened' and o.database = f.database and o.before->>'on' is distinct from ${self}) as decided
     from ${LEDGER} f
