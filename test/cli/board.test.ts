@@ -1,13 +1,13 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { execa } from 'execa';
 import { afterEach, beforeAll, expect, test } from 'vitest';
 import { ensureRedis } from '../../scripts/kit/kit.ts';
 import type { ConfigInput } from '../../src/config/schema.ts';
 import { builtProgram } from '../helpers/program.ts';
-import { runFolder } from '../helpers/run-folder.ts';
+import { recordServer, runFolder } from '../helpers/run-folder.ts';
 import { sharedRedis } from '../helpers/servers.ts';
 import { eventually } from '../helpers/wait.ts';
 
@@ -81,6 +81,8 @@ test('without a queue it shows the board of the worker of this machine, which st
   });
   const file = readdirSync(folder, { recursive: true, encoding: 'utf8' }).find((name) => name.endsWith('worker.pid'));
   const worker = Number.parseInt(readFileSync(join(folder, file!), 'utf8'), 10);
+  // Where this test fails the worker leaves it to the board, which is killed.
+  recordServer(Number.parseInt(readFileSync(join(folder, dirname(file!), 'redis.pid'), 'utf8'), 10), 'SIGTERM');
   try {
     expect((await fetch(`${url}readyz`)).status).toBe(200);
     expect(((await (await fetch(`${url}api/queues`)).json()) as { queues: unknown[] }).queues).toHaveLength(6);
