@@ -1,19 +1,19 @@
 import { barrier, cluster, defineWorkflow, eachDatabase, hookOption, undo } from '../src/engine/workflow.ts';
-import type { Row } from '../src/engine/workflow.ts';
+import type { Row, StepPolicy } from '../src/engine/workflow.ts';
 import * as op from '../src/operations/index.ts';
 import type { HookEvent } from '../src/operations/traffic/run-hooks-at.ts';
 
-interface Directions {
+type HookPolicy = Pick<StepPolicy, 'leadsToOutage'> & {
   readonly when?: readonly string[];
   readonly unless?: readonly string[];
-}
+};
 
 /** Commands of the operator, where there are any: for each database, or once for all that are switched over together. */
-const hooks = (at: HookEvent, { when = [], unless = [] }: Directions = {}): readonly Row[] => {
-  const title = `Hooks at ${at} have run`;
+const hooks = (at: HookEvent, { when = [], unless = [], ...more }: HookPolicy = {}): readonly Row[] => {
+  const own = { ...more, title: `Hooks at ${at} have run` };
   return [
-    eachDatabase(op.runHooks, { at }, { when: [hookOption(at), ...when], unless: ['together', ...unless], title }),
-    cluster(op.runHooksTogether, { at }, { when: [hookOption(at), 'together', ...when], unless, title }),
+    eachDatabase(op.runHooks, { at }, { ...own, when: [hookOption(at), ...when], unless: ['together', ...unless] }),
+    cluster(op.runHooksTogether, { at }, { ...own, when: [hookOption(at), 'together', ...when], unless }),
   ];
 };
 
@@ -40,7 +40,7 @@ export const stop = defineWorkflow({
     eachDatabase(op.copyLargeObjects),
     barrier('Every database has caught up'),
 
-    ...hooks('before-fence'),
+    ...hooks('before-fence', { leadsToOutage: true }),
     eachDatabase(op.checkDrift, {}, { findings: 'block' }),
     // Where all wait for the last one, nobody is fenced while others are still looked at.
     barrier('Nothing has changed that the target lacks', { when: 'together' }),

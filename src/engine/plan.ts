@@ -33,22 +33,30 @@ export type Stage =
     }
   | { readonly kind: 'gate'; readonly index: number; readonly title: string; readonly needlessIf?: string };
 
-/** A step of the write outage. */
+/** A step of the write outage, or one that leads to it. */
 export interface OutageStep {
   readonly kind: 'cluster' | 'database';
   readonly stage: number;
   readonly step: PlannedStep;
+  /** It comes before anybody is kept from writing. */
+  readonly leads: boolean;
 }
 
-/** The steps of the write outage before this one, in order; undefined where it is not inside of one that opens anything. */
+/**
+ * The steps of the write outage before this one, in order, and in front of them those that lead to it; undefined where this one is not
+ * inside of an outage that opens anything.
+ */
 export function outageBefore(stages: readonly Stage[], stage: number, key: string): readonly OutageStep[] | undefined {
   const steps = stages.flatMap((each) =>
-    each.kind === 'gate' ? [] : each.steps.map((step): OutageStep => ({ kind: each.kind, stage: each.index, step })),
+    each.kind === 'gate' ? [] : each.steps.map((step) => ({ kind: each.kind, stage: each.index, step })),
   );
+  const leads = steps.findIndex(({ step }) => step.policy.leadsToOutage);
   const first = steps.findIndex(({ step }) => step.policy.startsOutage);
   const last = steps.findIndex(({ step }) => step.policy.endsOutage);
   const at = steps.findIndex((each) => each.stage === stage && each.step.key === key);
-  return first >= 0 && first <= at && at <= last ? steps.slice(first, at) : undefined;
+  if (first < 0 || at < first || at > last) return undefined;
+  const begin = leads < 0 ? first : Math.min(leads, first);
+  return steps.slice(begin, at).map((each, index): OutageStep => ({ ...each, leads: begin + index < first }));
 }
 
 export interface Plan {

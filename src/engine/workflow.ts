@@ -28,6 +28,8 @@ export interface StepPolicy extends Condition {
    * back, and is tried again from there on.
    */
   readonly endsOutage?: boolean;
+  /** Ahead of the outage: where that begins anew, because databases were given back, it does so from this row on. */
+  readonly leadsToOutage?: boolean;
   /** Its turn comes when no other step waits: for what does not have to be soon. */
   readonly yields?: boolean;
   /** The operation sees the new cluster as its source and the old one as its target: rows that travel back. */

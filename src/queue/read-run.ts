@@ -279,6 +279,7 @@ function stepView({ id, stage, step, database, job }: StageJobs['steps'][number]
     ...(error && (state === 'failed' || state === 'delayed') ? { error } : {}),
     findings: result?.findings ?? record?.findings ?? [],
     attemptTimes: record?.attempts ?? [],
+    ...(record?.repeated ? { repeated: record.repeated } : {}),
   };
 }
 

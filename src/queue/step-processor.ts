@@ -101,6 +101,7 @@ export function stepProcessor(options: StepProcessorOptions) {
         progress: record.progress,
         note: (line) => note(attemptOf, line),
         findings: (findings) => record.findings(findings),
+        repeated: record.repeated,
         outage,
         asked: record.asked,
         again: record.again,

@@ -1,6 +1,6 @@
 import type { Finding } from '../engine/finding.ts';
 import type { Progress } from '../engine/operation.ts';
-import type { AttemptView, StepError } from './types.ts';
+import type { AttemptView, RepeatedStep, StepError, StepExecution } from './types.ts';
 
 /** What a step's job keeps in its BullMQ progress: everything that must outlive a failed attempt. */
 export interface StepRecordData {
@@ -12,6 +12,8 @@ export interface StepRecordData {
   readonly attempts?: readonly AttemptView[] | undefined;
   /** A person wanted it tried again after it had failed for good. */
   readonly again?: true | undefined;
+  /** Steps that were done once more within this one. */
+  readonly repeated?: readonly RepeatedStep[] | undefined;
 }
 
 /** The part of BullMQ's Job that is needed. */
@@ -23,6 +25,9 @@ interface Store {
 const INTERVAL = 350;
 const KEPT_ATTEMPTS = 20;
 
+const repeatedKey = ({ stage, key, database }: Pick<RepeatedStep, 'stage' | 'key' | 'database'>): string =>
+  JSON.stringify([stage, key, database ?? null]);
+
 /**
  * Writes the record of one attempt: at most three times a second, one write at a time, the latest state wins. What goes
  * wrong with writing never reaches the step.
@@ -30,6 +35,7 @@ const KEPT_ATTEMPTS = 20;
 export class StepRecord {
   #data: StepRecordData;
   readonly #job: Store;
+  readonly #repeated: Map<string, RepeatedStep>;
   /** Its last attempt had failed for good or was cancelled: a person wants this one. */
   readonly asked: boolean;
   #timer: NodeJS.Timeout | undefined;
@@ -47,6 +53,7 @@ export class StepRecord {
       ...(this.asked || kept.again ? { again: true as const } : {}),
       attempts: [...(kept.attempts ?? []).slice(1 - KEPT_ATTEMPTS), { attempt, startedAt }],
     };
+    this.#repeated = new Map((kept.repeated ?? []).map((step) => [repeatedKey(step), step]));
   }
 
   /** Which series of attempts this is one of: the last attempt before it that has failed for good, 0 in the first series. */
@@ -71,11 +78,7 @@ export class StepRecord {
   readonly progress = (progress: Progress): void => {
     if (this.#closed) return;
     this.#data = { ...this.#data, progress };
-    this.#dirty = true;
-    this.#timer ??= setTimeout(() => {
-      this.#timer = undefined;
-      void this.#write();
-    }, INTERVAL);
+    this.#writeSoon();
   };
 
   async findings(findings: readonly Finding[]): Promise<void> {
@@ -83,6 +86,14 @@ export class StepRecord {
     this.#dirty = true;
     await this.#write();
   }
+
+  readonly repeated: StepExecution['repeated'] = (step) => {
+    if (this.#closed) return;
+    const key = repeatedKey(step);
+    const times = (this.#repeated.get(key)?.times ?? 0) + (step.changed ? 1 : 0);
+    this.#repeated.set(key, { ...step, times, finishedAt: Date.now() });
+    this.#writeSoon();
+  };
 
   /** The last write of the attempt. Resolves when it is stored, or after `patience` milliseconds. */
   async finish(
@@ -116,12 +127,20 @@ export class StepRecord {
     clearTimeout(this.#timer);
   }
 
+  #writeSoon(): void {
+    this.#dirty = true;
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      void this.#write();
+    }, INTERVAL);
+  }
+
   async #write(): Promise<void> {
     while (this.#writing) await this.#writing;
     if (!this.#dirty || this.#closed) return;
     this.#dirty = false;
     this.#writing = this.#job
-      .updateProgress({ ...this.#data })
+      .updateProgress({ ...this.#data, ...(this.#repeated.size > 0 ? { repeated: [...this.#repeated.values()] } : {}) })
       .catch(() => undefined)
       .finally(() => {
         this.#writing = undefined;

@@ -48,6 +48,24 @@ export interface AttemptView {
   readonly outcome?: 'completed' | 'failed' | 'retry' | 'wait' | 'cancelled' | 'handed-over';
 }
 
+/** A step of a write outage that was done once more within the job of a later one, since its databases had been given back. */
+export interface RepeatedStep {
+  /** Index of its stage. */
+  readonly stage: number;
+  readonly key: string;
+  /** Undefined of a cluster step. */
+  readonly database: string | undefined;
+  /** How often that has changed something. */
+  readonly times: number;
+  /** What came of it the last time; milliseconds since 1970. */
+  readonly startedAt: number;
+  readonly finishedAt: number;
+  readonly changed: boolean;
+  readonly changes?: unknown;
+  readonly output: unknown;
+  readonly findings: readonly Finding[];
+}
+
 export interface StepView {
   /** The job's id: `RUN.STAGE.<database oid|cluster>.KEY`. */
   readonly id: string;
@@ -81,6 +99,8 @@ export interface StepView {
   /** What the operation observed; undefined until it is completed. */
   readonly output?: unknown;
   readonly attemptTimes: readonly AttemptView[];
+  /** Steps before it that it has done once more. */
+  readonly repeated?: readonly RepeatedStep[];
 }
 
 export interface StageView {
@@ -191,7 +211,9 @@ export interface StepExecution {
   readonly note: (line: string) => void;
   /** Keeps findings with the job, so that a step that they block still shows them. */
   readonly findings: (findings: readonly Finding[]) => Promise<void>;
-  /** Of a step inside of a write outage: those of the outage before it, in order. */
+  /** Keeps with the job what came of a step that it has done once more. Never throws, never waits. */
+  readonly repeated: (step: Omit<RepeatedStep, 'times' | 'finishedAt'>) => void;
+  /** Of a step inside of a write outage: those of the outage before it, in order, and those that lead to it. */
   readonly outage?: readonly OutageStep[] | undefined;
   /** It had failed for good or was cancelled, and a person wants it tried again. */
   readonly asked?: boolean;

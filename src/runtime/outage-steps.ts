@@ -21,7 +21,7 @@ const namesOf = ({ run }: StepExecution): string[] => run.databases.map(({ name 
 /**
  * What is particular about steps between the fence and the opening: where one fails for good, its database is given back at once, with all
  * that open together with it; where the database was given back, none goes on; and one that a person wants tried again does everything
- * from the fence on once more, since none of it counts any more.
+ * from the fence on once more, since none of it counts any more, and before that what leads to the fence.
  */
 export class OutageSteps {
   readonly #clusters: Clusters;
@@ -110,7 +110,7 @@ export class OutageSteps {
 
   /**
    * The steps before this one, where they were done behind a fence that is down. For all databases together a cluster's step sees to it;
-   * a database's own does for that one alone.
+   * a database's own does for that one alone, and for all what leads to its fence.
    */
   async #onceMore(execution: StepExecution, outage: NonNullable<StepExecution['outage']>, one: Execute): Promise<void> {
     const { database, run, signal, note } = execution;
@@ -122,12 +122,17 @@ export class OutageSteps {
       return !standing?.decided && (database || !standing || standing.again);
     });
     if (stale.length === 0) return;
-    for (const { kind, step } of outage) {
-      if (kind === 'cluster' && database) continue;
+    for (const { kind, stage, step, leads } of outage) {
+      if (kind === 'cluster' && database && !leads) continue;
       note(`once more, since what was done before does not count any more: ${step.key}`);
       const queue = kind === 'cluster' ? [undefined] : [...stale];
       const drain = async () => {
-        while (queue.length > 0) await one({ ...execution, step, database: queue.shift(), again: true });
+        while (queue.length > 0) {
+          const startedAt = Date.now();
+          const of = queue.shift();
+          const result = await one({ ...execution, step, database: of, again: true });
+          execution.repeated({ stage, key: step.key, database: of?.name, startedAt, ...result });
+        }
       };
       await Promise.all(Array.from({ length: this.#clusters.settings.budgets.cutovers }, drain));
     }

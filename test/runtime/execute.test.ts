@@ -57,6 +57,7 @@ describe('createExecutor', () => {
     progress: () => {},
     note: () => {},
     findings: async () => {},
+    repeated: () => {},
   });
   const sessions = (side: 'source' | 'target', where: string) =>
     pair.query(side, 'postgres', `select pid, application_name from pg_stat_activity where ${where}`);

@@ -1,15 +1,23 @@
+import { mkdtempSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import pg from 'pg';
 import { expect, test } from 'vitest';
+import type { Report } from '../../src/cli/report/report.ts';
 import { subscriptionName } from '../../src/replication/names.ts';
 import { lit } from '../../src/postgres/sql.ts';
 import { onServer } from '../helpers/pair.ts';
+import { runFolder } from '../helpers/run-folder.ts';
 import { assertRun, Scenario, stepsOf } from '../helpers/scenario.ts';
 import { eventually } from '../helpers/wait.ts';
 
 test('a target that cannot take the last row: stop gives both databases back and drops nothing; retry opens both, with the rows', async () => {
+  const told = join(mkdtempSync(join(runFolder(), 'stop-')), 'told');
   await using scenario = await Scenario.open({
     databases: ['testdb', 'shop'],
-    config: { deadlines: { fence: '2s' } },
+    config: {
+      deadlines: { fence: '2s' },
+      cutover: { hooks: [{ at: 'before-fence', command: ['sh', '-c', `echo jobs stop >> ${told}`] }] },
+    },
   });
   const { source, target } = scenario;
   await scenario.program.startWorker();
@@ -55,4 +63,17 @@ test('a target that cannot take the last row: stop gives both databases back and
   expect(await ways()).toEqual([]);
   expect(await animals(target)).toEqual(await animals(source));
   expect(await animals(target)).toEqual([{ count: 2_002 }]);
+
+  // What stops jobs of the application has run again, and the report is of the last pass.
+  expect(readFileSync(told, 'utf8')).toBe('jobs stop\njobs stop\n');
+  const { report } = (await scenario.program.json<{ readonly report: Report }>('report', failed.id)).document;
+  for (const { name: database, cutover, sequences, steps } of report.databases) {
+    expect([database, cutover?.passes]).toEqual([database, 2]);
+    const fence = steps.find(({ key }) => key === 'fence-source');
+    expect(fence?.again?.startedAt).toBeGreaterThan(fence!.finishedAt!);
+    expect(Date.parse(cutover!.fencedAt)).toBeGreaterThan(fence!.finishedAt!);
+    expect(sequences?.total).toBeGreaterThan(0);
+  }
+  const text = (await scenario.program.run('report', failed.id)).stdout;
+  expect(text).toContain('2 times: it was given back in between');
 });

@@ -3,11 +3,13 @@ import type { Settings } from '../../config/schema.ts';
 import type { Finding } from '../../engine/finding.ts';
 import type { LogLine, RunView, StageView, StepView } from '../../queue/types.ts';
 import type { Ledgers } from '../../runtime/read-ledgers.ts';
-import { findingsOf, median, observedPointsOf, stepsOf } from '../run-facts.ts';
+import { median, observedPointsOf } from '../run-facts.ts';
 import { predictionOf } from '../rehearsal/prediction.ts';
 import { observedOf } from './database.ts';
 import type { Report, ReportedApproval, ReportedServer, ReportedStage } from './report.ts';
 import { hooksOf } from './hooks.ts';
+import { lastPassOf } from './last-pass.ts';
+import type { LastlyDone } from './last-pass.ts';
 import { rehearsalOf } from './rehearsed.ts';
 import { reportedStep, troublesOf } from './steps.ts';
 import { waiversOf } from './waivers.ts';
@@ -25,11 +27,11 @@ export interface ReportSources {
 
 /** Everything of a run that somebody who signs it off wants to see. Pure. */
 export function buildReport({ view, rehearsal, lines, ledgers, settings, written }: ReportSources): Report {
-  const steps = stepsOf(view);
+  const steps = lastPassOf(view);
   const troubles = troublesOf(lines);
   const checks = checksOf(view);
-  const findings = distinct(findingsOf(view));
-  const byDatabase = new Map<string | undefined, StepView[]>();
+  const findings = distinct(steps.flatMap((step) => step.findings));
+  const byDatabase = new Map<string | undefined, LastlyDone[]>();
   for (const step of steps) {
     const known = byDatabase.get(step.database);
     if (known) known.push(step);

@@ -20,6 +20,7 @@ export function databaseBlocks(database: ReportedDatabase): Block[] {
       ['large objects copied', count(objects.largeObjects || null)],
       ['tables of extensions copied', count(objects.extensionTables || null)],
       ['switched over', cutover && switchedOver(cutover)],
+      ['fenced', cutover && cutover.passes > 1 ? passes(cutover.passes) : null],
       ['fenced at', cutover?.fencedAt],
       ['LSN of the fence', cutover?.lsn],
       ['opened at', cutover?.openedAt],
@@ -45,19 +46,36 @@ export function stepBlocks(steps: readonly ReportedStep[]): Block[] {
     heading(3, 'Steps'),
     ...table(
       ['step', 'began', { right: 'took' }, { right: 'attempts' }, 'result', 'worker'],
-      steps.map((step) => [
-        step.key,
-        when(step.startedAt),
-        span(step.milliseconds),
-        String(step.attempts),
-        resultOf(step),
-        step.worker ?? '',
+      steps.flatMap((step) => [
+        [
+          step.key,
+          when(step.startedAt),
+          span(step.milliseconds),
+          String(step.attempts),
+          resultOf(step),
+          step.worker ?? '',
+        ],
+        ...againRow(step),
       ]),
     ),
     ...(troubled.length > 0 ? [heading(3, 'Attempts that did not succeed')] : []),
     ...table(['step', 'at', 'what happened'], troubled),
   ];
 }
+
+const againRow = ({ key, again }: ReportedStep): string[][] =>
+  again
+    ? [
+        [
+          `${key}, once more`,
+          when(again.startedAt),
+          span(again.milliseconds),
+          '',
+          again.changed ? 'changed' : 'nothing changed',
+          `within ${again.within}`,
+        ],
+      ]
+    : [];
 
 function sequenceBlocks({ total, changed, listed }: ReportedSequences, isOpened: boolean): Block[] {
   if (isOpened) {
@@ -106,5 +124,8 @@ function comparisonBlocks(comparison: ReportedComparison): Block[] {
 
 const rest = (total: number, listed: readonly unknown[]): string =>
   total > listed.length ? ` (${integer(listed.length)} listed, ${integer(total - listed.length)} more not)` : '';
+
+const passes = (times: number): string =>
+  `${integer(times)} times: it was given back in between. Times, LSN, sequences and comparison are of the last time`;
 
 const count = (value: number | null): string | null => (value === null ? null : integer(value));

@@ -2,12 +2,13 @@ import * as z from 'zod';
 import type { SelectedDatabase } from '../../engine/plan.ts';
 import type { StepView } from '../../queue/types.ts';
 import type { Ledgers } from '../../runtime/read-ledgers.ts';
+import type { LastlyDone } from './last-pass.ts';
 import type { ReportedComparison, ReportedCutover, ReportedDatabase, ReportedSequences } from './report.ts';
 
 /** What the steps of one database have observed. Another version may have written them: what does not fit is left out. */
 export function observedOf(
   { name }: SelectedDatabase,
-  steps: readonly StepView[],
+  steps: readonly LastlyDone[],
   opened: Ledgers['opened'],
 ): Pick<ReportedDatabase, 'state' | 'objects' | 'cutover' | 'wayBack' | 'sequences' | 'comparison'> {
   const cutover = cutoverOf(steps, opened.get(name));
@@ -63,17 +64,19 @@ const countOf = (steps: readonly StepView[], operation: string, key: string): nu
 const Fence = z.object({ lsn: z.string(), fencedAt: z.string(), superusers: z.array(z.string()) });
 const Opening = z.object({ lsn: z.string(), fencedAt: z.string(), openedAt: z.string(), outageMs: z.number() });
 
-function cutoverOf(steps: readonly StepView[], noted: z.output<typeof Opening> | undefined): ReportedCutover | null {
+function cutoverOf(steps: readonly LastlyDone[], noted: z.output<typeof Opening> | undefined): ReportedCutover | null {
   const fence = outputOf(steps, 'fence-source', Fence);
   const superusers = fence?.superusers ?? [];
+  const again = steps.find(({ operation }) => operation === 'fence-source')?.lastly?.repeats ?? 0;
+  const more = { superusers, passes: 1 + again };
   const opening = outputOf(steps, 'open-target', Opening);
   if (opening) {
     // A step that was killed after it had opened the database finds it open, behind the fence that this run has raised.
     const isOurs = ['open-target', 'fence-source'].some((operation) => lastOf(steps, operation)?.changed === true);
-    return { ...opening, from: isOurs ? 'run' : 'earlier', superusers };
+    return { ...opening, from: isOurs ? 'run' : 'earlier', ...more };
   }
-  if (noted) return { ...noted, from: 'ledger', superusers };
-  return fence ? { ...fence, from: 'run', openedAt: null, outageMs: null } : null;
+  if (noted) return { ...noted, from: 'ledger', ...more };
+  return fence ? { ...fence, from: 'run', openedAt: null, outageMs: null, passes: more.passes } : null;
 }
 
 const Position = z.object({ last: z.string(), called: z.boolean() });

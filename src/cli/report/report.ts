@@ -130,6 +130,13 @@ export interface ReportedStep {
   readonly error: StepError | null;
   /** What its log tells of attempts that did not succeed, the last ones. */
   readonly troubles: readonly { readonly at: number; readonly text: string }[];
+  /** Done once more behind another fence, since its databases had been given back: by which step, and what came of it. */
+  readonly again: {
+    readonly within: string;
+    readonly changed: boolean;
+    readonly startedAt: number;
+    readonly milliseconds: number;
+  } | null;
 }
 
 export interface ReportedDatabase {
@@ -168,6 +175,8 @@ export interface ReportedCutover {
   readonly outageMs: number | null;
   /** Superusers whose sessions the fence has ended: it does not keep them out. */
   readonly superusers: readonly string[];
+  /** How often this run has begun its outage: more than once where it was given back; all else here is of the last time. */
+  readonly passes: number;
 }
 
 export interface ReportedSequences {

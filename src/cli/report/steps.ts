@@ -1,4 +1,5 @@
-import type { LogLine, StepView } from '../../queue/types.ts';
+import type { LogLine } from '../../queue/types.ts';
+import type { LastlyDone } from './last-pass.ts';
 import type { ReportedStep } from './report.ts';
 
 /** Lines about troubles kept of one step. */
@@ -23,9 +24,10 @@ export function troublesOf(lines: readonly LogLine[]): Troubles {
   return troubles;
 }
 
-export function reportedStep(step: StepView, troubles: Troubles): ReportedStep {
+export function reportedStep(step: LastlyDone, troubles: Troubles): ReportedStep {
   const startedAt = step.attemptTimes[0]?.startedAt ?? step.startedAt ?? null;
   const finishedAt = step.finishedAt ?? null;
+  const { lastly } = step;
   return {
     stage: step.stage,
     key: step.key,
@@ -39,5 +41,13 @@ export function reportedStep(step: StepView, troubles: Troubles): ReportedStep {
     worker: step.worker ?? null,
     error: step.error ?? null,
     troubles: (troubles.get(keyOf(step)) ?? []).slice(-KEPT).map(({ at, text }) => ({ at, text })),
+    again: lastly
+      ? {
+          within: lastly.within,
+          changed: lastly.changed,
+          startedAt: lastly.startedAt,
+          milliseconds: lastly.finishedAt - lastly.startedAt,
+        }
+      : null,
   };
 }

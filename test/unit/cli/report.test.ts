@@ -304,6 +304,70 @@ test('hooks, and whether rows travel back', () => {
   expect([small, awkward].map(({ databases }) => databases[0]!.wayBack)).toEqual(['open', null]);
 });
 
+test('where a database was given back, what is told is of the last pass', () => {
+  const sequences = (last: string) => ({
+    sequences: 1,
+    listed: [{ sequence: 's', before: { last: '1', called: true }, after: { last, called: true } }],
+  });
+  const repeated = (key: string, times: number, more: object) => ({
+    stage: 0,
+    key,
+    database: 'shop',
+    times,
+    startedAt: NOW - 10_000,
+    finishedAt: NOW - 9_000,
+    changed: true,
+    findings: [],
+    output: null,
+    ...more,
+  });
+  const again = { ...fence, lsn: '0/4000000', fencedAt: '2026-11-23 04:29:30+00' };
+  const { databases, findings } = report(
+    run({
+      workflow: 'stop',
+      stages: [
+        stage(0, {
+          steps: lane('shop', {
+            'fence-source': done(0, 40, { output: { ...fence, superusers: ['old'] } }),
+            'copy-sequences': done(40, 10, { output: { sequences: 1 }, changes: sequences('7') }),
+            'compare-tables': {
+              state: 'failed',
+              repeated: [
+                repeated('fence-source', 1, { output: { ...fence, superusers: [] }, finishedAt: NOW - 50_000 }),
+              ],
+            },
+            'create-deferred-triggers': {
+              state: 'failed',
+              repeated: [
+                repeated('fence-source', 2, { output: { ...again, superusers: ['new'] } }),
+                repeated('copy-sequences', 2, { output: { sequences: 1 }, changes: sequences('9') }),
+              ],
+            },
+          }),
+        }),
+      ],
+    }),
+    bothThere,
+  );
+  const [shop] = databases;
+  expect(shop!.cutover).toEqual({
+    ...again,
+    from: 'run',
+    openedAt: null,
+    outageMs: null,
+    superusers: ['new'],
+    passes: 4,
+  });
+  expect(shop!.sequences?.listed[0]?.after.last).toBe('9');
+  expect(shop!.steps.map(({ key, again: once }) => [key, once?.within ?? null])).toEqual([
+    ['fence-source', 'create-deferred-triggers'],
+    ['copy-sequences', 'create-deferred-triggers'],
+    ['compare-tables', null],
+    ['create-deferred-triggers', null],
+  ]);
+  expect(findings).toEqual([]);
+});
+
 test('waivers: why, where, and whether this run has met them', () => {
   expect(awkward.waivers).toEqual([
     { waived: 'large-objects', database: null, reason: null, met: 1 },

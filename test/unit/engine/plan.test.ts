@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { describe, expect, test } from 'vitest';
 import { defineOperation, holds } from '../../../src/engine/operation.ts';
-import { planOf, stagesOf } from '../../../src/engine/plan.ts';
+import { outageBefore, planOf, stagesOf } from '../../../src/engine/plan.ts';
 import {
   approval,
   barrier,
@@ -85,4 +85,32 @@ test('a plan is pure: the same twice', () => {
   const workflow = defineWorkflow({ name: 'w', title: 'W', rows: [cluster(servers), eachDatabase(copy)] });
   const selection = [{ oid: 1, name: 'a' }];
   expect(planOf(workflow, selection)).toEqual(planOf(workflow, selection));
+});
+
+test('before a step of an outage come those of the outage, and what leads to it', () => {
+  const stages = stagesOf([
+    eachDatabase(tables),
+    cluster(servers, {}, { leadsToOutage: true }),
+    eachDatabase(tables),
+    eachDatabase(copy, {}, { startsOutage: true }),
+    eachDatabase(copy),
+    eachDatabase(copy, {}, { endsOutage: true }),
+    eachDatabase(tables),
+  ]);
+  const before = (key: string) => outageBefore(stages, 2, key)?.map(({ kind, step, leads }) => [kind, step.key, leads]);
+  expect(before('copy-3')).toEqual([
+    ['cluster', 'check-servers', true],
+    ['database', 'check-tables', true],
+    ['database', 'copy', false],
+    ['database', 'copy-2', false],
+  ]);
+  expect(before('copy')).toEqual([
+    ['cluster', 'check-servers', true],
+    ['database', 'check-tables', true],
+  ]);
+  expect([before('check-tables'), before('check-tables-2'), outageBefore(stages, 1, 'check-servers')]).toEqual([
+    undefined,
+    undefined,
+    undefined,
+  ]);
 });
