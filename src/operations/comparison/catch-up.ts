@@ -17,7 +17,7 @@ const Marked = z.object({ lsn: z.string() });
  * @throws DeadlineExceeded, PgconvoyError where the subscription does not run
  */
 export async function untilCaughtUp(context: OperationContext): Promise<void> {
-  const { engine, settings, signal, source } = context;
+  const { engine, settings, signal, source, target } = context;
   const pair = pairOf(context);
   const { lsn } = await source.one(Marked, walMarker());
   const began = Date.now();
@@ -25,10 +25,10 @@ export async function untilCaughtUp(context: OperationContext): Promise<void> {
   for (let pause = LOOK_FIRST_MS; !(await engine.reached(pair, lsn)); pause = Math.min(LOOK_MOST_MS, pause * 1.5)) {
     const now = Date.now();
     if (now - seen > DOWN_MS / 2 && (await engine.subscription(pair)).running) seen = now;
-    if (now - seen > DOWN_MS) throw notRunning(source.name);
+    if (now - seen > DOWN_MS) throw notRunning(target);
     if (now - began > settings.deadlines.catchUp) {
       throw new DeadlineExceeded(
-        `target, database "${source.name}": it has not got everything up to ${lsn} within ${settings.deadlines.catchUp} ms, so rows cannot be compared`,
+        `${target.side}, database "${target.name}": it has not got everything up to ${lsn} within ${settings.deadlines.catchUp} ms, so rows cannot be compared`,
         { hint: 'Wait until it has caught up (pgconvoy status), then retry the step.', disposition: 'wait' },
       );
     }
@@ -36,7 +36,7 @@ export async function untilCaughtUp(context: OperationContext): Promise<void> {
   }
 }
 
-export const notRunning = (database: string): PgconvoyError =>
-  new PgconvoyError(`target, database "${database}": its subscription does not run, so rows on their way never come`, {
-    hint: "See pgconvoy status, and the target server's log for the reason. Then retry the step.",
+export const notRunning = ({ side, name }: OperationContext['target']): PgconvoyError =>
+  new PgconvoyError(`${side}, database "${name}": its subscription does not run, so rows on their way never come`, {
+    hint: `See pgconvoy status, and the log of the ${side} server for the reason. Then retry the step.`,
   });

@@ -14,6 +14,7 @@ import {
   ComparisonOutput,
   differenceFindings,
   differencesOf,
+  mend,
   nameOfTable,
   outputOf,
   structure,
@@ -66,7 +67,7 @@ async function streaming(given: OperationContext) {
       },
     );
   }
-  if (!subscription.running) throw notRunning(name);
+  if (!subscription.running) throw notRunning(context.target);
   const arrived = new Set(subscription.tables.filter(({ state }) => state === 'streaming').map(tableKey));
   const tables = await context.source.many(ComparableTable, comparableTables());
   return { context, tables: tables.filter((table) => arrived.has(tableKey(table))) };
@@ -91,7 +92,7 @@ async function compareStreaming(context: OperationContext, tables: readonly Comp
     target.many(ComparableTable, comparableTables()),
     commonWriting(context),
   ]);
-  const { comparable, differences: missing } = structure(tables, present);
+  const { comparable, differences: missing } = structure(context, tables, present);
   // Somebody may hold a table for long: that is waited for, but not for ever.
   const reading = { writing, lockTimeoutMs: settings.deadlines.lock };
   const there = readerOf(source, reading);
@@ -111,12 +112,12 @@ async function compareStreaming(context: OperationContext, tables: readonly Comp
   };
   const batches = await batchesOf(there, comparable);
   const compared = await compareSums(context, { batches, reading, writing, settle: settleEach });
-  const differences = [...missing, ...differencesOf(found, keys)];
+  const differences = [...missing, ...differencesOf(context, found, keys)];
   return {
     output: outputOf(context, writing, { ...compared, left: [...unsettled] }, differences),
     findings: [
-      ...differenceFindings(source.name, differences, (table) => remedy(source.name, table)),
-      ...(unsettled.size > 0 ? [changing(source.name, [...unsettled])] : []),
+      ...differenceFindings(context, differences, (table) => remedy(context, table)),
+      ...(unsettled.size > 0 ? [changing(source, [...unsettled])] : []),
     ],
   };
 }
@@ -126,13 +127,13 @@ const watching = (database: Database) => {
   return { session, [Symbol.asyncDispose]: () => session.close() };
 };
 
-const remedy = (database: string, table: string): string =>
-  `Find out who changed the target (its triggers, or somebody who writes there). Then on the target copy the table anew: pgconvoy resync '${database}' --table '${table}'`;
+const remedy = ({ target }: OperationContext, table: string): string =>
+  `Find out who changed the ${target.side} (its triggers, or somebody who writes there). ${mend(target, table)}.`;
 
-const changing = (database: string, tables: readonly ComparableTable[]): Finding => ({
+const changing = ({ side, name: database }: Database, tables: readonly ComparableTable[]): Finding => ({
   code: 'comparison-unfinished',
   severity: 'warning',
-  side: 'source',
+  side,
   database,
   message: `rows of ${tables.slice(0, 5).map(nameOfTable).join(', ')}${tables.length > 5 ? ` and ${tables.length - 5} more tables` : ''} change so often that they could not be compared one by one; no difference was found in them`,
   remedy: 'Compare these tables again in a quieter time: pgconvoy compare --tables TABLE',

@@ -67,6 +67,7 @@ async function compareHeld(context: OperationContext, { left, source, target }: 
   const rewritten = await rewrittenSince(here);
   const wanted = left && new Set(left.map(tableKey));
   const { comparable, differences: missing } = structure(
+    context,
     wanted ? tables.filter((table) => wanted.has(tableKey(table))) : tables,
     present,
   );
@@ -84,7 +85,7 @@ async function compareHeld(context: OperationContext, { left, source, target }: 
   return {
     output: outputOf(context, writing, { ...compared, left: gone }, differences),
     findings: [
-      ...differenceFindings(context.source.name, differences, remedy),
+      ...differenceFindings(context, differences, () => remedy(context)),
       ...(gone.length > 0 ? [unreadable(context, gone)] : []),
     ],
   };
@@ -95,23 +96,23 @@ async function rewrittenSince(read: Read): Promise<ReadonlySet<string>> {
   return new Set((await read(RewrittenTable, rewrittenTables())).map(tableKey));
 }
 
-const remedy = (): string =>
-  'The source is still as it was: pgconvoy rollback goes back to it without losing a row, or correct the rows by hand on the target. To leave it at that, accept rows-differ in the configuration, with the reason; then retry the step.';
+const remedy = ({ source, target }: OperationContext): string =>
+  `The ${source.side} is still as it was: pgconvoy ${source.side === 'source' ? 'rollback goes back' : 'stop goes forward'} to it without losing a row, or correct the rows by hand on the ${target.side}. To leave it at that, accept rows-differ in the configuration, with the reason; then retry the step.`;
 
-const lost = ({ source }: OperationContext, { left }: SnapshotNote): Finding => ({
+const lost = ({ target }: OperationContext, { left }: SnapshotNote): Finding => ({
   code: 'comparison-unfinished',
   severity: 'warning',
-  side: 'target',
-  database: source.name,
+  side: target.side,
+  database: target.name,
   message: `${left ? `${left.length} tables were` : 'Nothing was'}${left ? ' not' : ''} compared: the worker that kept what both sides held at the opening has ended, and applications have been writing since`,
   remedy: 'Where rows travel back, pgconvoy compare compares both sides as they are now.',
 });
 
-const unreadable = ({ source }: OperationContext, tables: readonly ComparableTable[]): Finding => ({
+const unreadable = ({ source, target }: OperationContext, tables: readonly ComparableTable[]): Finding => ({
   code: 'comparison-unfinished',
   severity: 'warning',
-  side: 'target',
-  database: source.name,
+  side: target.side,
+  database: target.name,
   message: `applications have emptied, rewritten or dropped ${tables.slice(0, 5).map(nameOfTable).join(', ')}${tables.length > 5 ? ` and ${tables.length - 5} more tables` : ''} since the opening: they could not be compared`,
-  remedy: 'Nothing, if that is what they should do; the source still has the rows of before.',
+  remedy: `Nothing, if that is what they should do; the ${source.side} still has the rows of before.`,
 });

@@ -6,7 +6,7 @@ import type { OperationContext } from '../../engine/operation.ts';
 import { ComparableTable, comparableTables } from '../../postgres/catalog/comparison.ts';
 import { openedDatabase } from '../cutover/opened.ts';
 import { isRehearsal } from '../cutover/rehearsal.ts';
-import { ComparisonOutput, NOTHING_COMPARED, differenceFindings, outputOf, structure } from './differences.ts';
+import { ComparisonOutput, NOTHING_COMPARED, differenceFindings, mend, outputOf, structure } from './differences.ts';
 import type { TableDifference } from './differences.ts';
 import { lookForRows } from './look-for-rows.ts';
 import { batchesOf } from './pieces.ts';
@@ -30,7 +30,7 @@ export const compareTables = definePreflight({
   output: ComparisonOutput,
 
   async check(context) {
-    const { source, settings } = context;
+    const { settings } = context;
     const { mode } = settings.comparison;
     if (mode === 'none' || (await openedDatabase(context))) return holds(NOTHING_COMPARED);
     if (mode === 'fast') {
@@ -40,7 +40,7 @@ export const compareTables = definePreflight({
     const { output, differences, left } = await compareInTime(context);
     // The source goes on while a rehearsal holds the target: only the time it takes tells something.
     if (isRehearsal(context)) return holds({ ...output, differing: 0, differences: [] });
-    const findings = differenceFindings(source.name, differences, (table) => remedy(source.name, table));
+    const findings = differenceFindings(context, differences, (table) => remedy(context, table));
     if (findings.length > 0) return lacks(findings, output);
     if (left.length === 0) return holds(output);
     if (mode === 'strict') return lacks([outOfTime(context, output)], output);
@@ -49,15 +49,15 @@ export const compareTables = definePreflight({
   },
 });
 
-const remedy = (database: string, table: string): string =>
-  `Find out who changed the target (its triggers, or somebody who writes there). Then pgconvoy resync '${database}' --table '${table}' copies the table anew; retry the step, or cancel the run, which gives the application its source back.`;
+const remedy = ({ source, target }: OperationContext, table: string): string =>
+  `Find out who changed the ${target.side} (its triggers, or somebody who writes there). ${mend(target, table)}; retry the step, or cancel the run, which gives the application its ${source.side} back.`;
 
-function outOfTime({ source, settings }: OperationContext, { left, tables }: ComparisonOutput): Finding {
+function outOfTime({ target, settings }: OperationContext, { left, tables }: ComparisonOutput): Finding {
   return {
     code: 'comparison-unfinished',
     severity: 'block',
-    side: 'target',
-    database: source.name,
+    side: target.side,
+    database: target.name,
     message: `${left} of ${left + tables} tables were not compared within ${settings.comparison.budget} ms (comparison.budget)`,
     remedy:
       'Raise comparison.budget, and deadlines.outage with it; or set comparison.mode to auto: what is not compared in time is compared right after the opening.',
@@ -74,7 +74,7 @@ async function compareInTime(context: OperationContext) {
     target.many(ComparableTable, comparableTables()),
     commonWriting(context),
   ]);
-  const { comparable, differences: missing } = structure(tables, present);
+  const { comparable, differences: missing } = structure(context, tables, present);
   const isNow = ({ bytes }: ComparableTable) => mode !== 'auto' || bytes <= strictUpTo;
   const writing = mode === 'count' ? counting(common) : common;
   const reading = { writing, deadline };

@@ -4,6 +4,7 @@ import { listed } from '../../engine/listed.ts';
 import type { OperationContext } from '../../engine/operation.ts';
 import type { ComparableTable, KeyRange, TableKey, Writing } from '../../postgres/catalog/comparison.ts';
 import { id, lit } from '../../postgres/sql.ts';
+import type { Side } from '../../postgres/cluster.ts';
 import type { TableName } from '../../replication/engine.ts';
 import { tableKey } from '../../replication/table-names.ts';
 import type { Compared, DifferingPiece, TableSum } from './sums.ts';
@@ -50,9 +51,12 @@ export const NOTHING_COMPARED: ComparisonOutput = {
   differences: [],
 };
 
+/** The sides as the configuration has them, whichever direction rows travel in. */
+type Direction = Pick<OperationContext, 'source' | 'target'>;
+
 /** A row that is not the same: `on` the one side alone, or on `both` with other contents. */
 interface NamedRow {
-  readonly on: 'source' | 'target' | 'both';
+  readonly on: Side | 'both';
   readonly row: string;
 }
 
@@ -72,7 +76,11 @@ export interface FoundRows {
 }
 
 /** Pieces of one table as one difference. */
-export function differencesOf(found: readonly FoundRows[], keys: ReadonlyMap<string, TableKey>): TableDifference[] {
+export function differencesOf(
+  direction: Direction,
+  found: readonly FoundRows[],
+  keys: ReadonlyMap<string, TableKey>,
+): TableDifference[] {
   const tables = new Map<string, FoundRows[]>();
   for (const each of found) {
     const name = tableKey(each.differing.piece.table);
@@ -80,17 +88,24 @@ export function differencesOf(found: readonly FoundRows[], keys: ReadonlyMap<str
   }
   return [...tables].map(([name, pieces]) => {
     const { schema, name: table } = pieces[0]!.differing.piece.table;
-    const named = pieces.flatMap(({ rows }) => rows.map((row) => nameOf(row, keys.get(name))));
-    return { schema, name: table, what: sentence(pieces, named), found: named.length, rows: named.slice(0, KEPT) };
+    const named = pieces.flatMap(({ rows }) => rows.map((row) => nameOf(direction, row, keys.get(name))));
+    return {
+      schema,
+      name: table,
+      what: sentence(direction, pieces, named),
+      found: named.length,
+      rows: named.slice(0, KEPT),
+    };
   });
 }
 
-function nameOf({ key, source, target }: RowPair, tableKeys: TableKey | undefined): NamedRow {
+function nameOf(direction: Direction, { key, source, target }: RowPair, tableKeys: TableKey | undefined): NamedRow {
+  const [there, here] = [direction.source.side, direction.target.side];
   if (!tableKeys) {
-    const on = source.length > target.length ? 'source' : 'target';
-    return { on, row: `ctid ${(on === 'source' ? source : target).map(({ at }) => at).join(', ')}` };
+    const [on, rows] = source.length > target.length ? [there, source] : [here, target];
+    return { on, row: `ctid ${rows.map(({ at }) => at).join(', ')}` };
   }
-  const on = target.length === 0 ? 'source' : source.length === 0 ? 'target' : 'both';
+  const on = target.length === 0 ? there : source.length === 0 ? here : 'both';
   return { on, row: tuple(tableKeys.columns, key) };
 }
 
@@ -111,7 +126,7 @@ const PLACES: Readonly<Record<NamedRow['on'], string>> = {
   both: 'with other contents',
 };
 
-function sentence(pieces: readonly FoundRows[], named: readonly NamedRow[]): string {
+function sentence(direction: Direction, pieces: readonly FoundRows[], named: readonly NamedRow[]): string {
   const parts = (['both', 'source', 'target'] as const).flatMap((on) => {
     const rows = named.filter((each) => each.on === on);
     if (rows.length === 0) return [];
@@ -121,17 +136,17 @@ function sentence(pieces: readonly FoundRows[], named: readonly NamedRow[]): str
   });
   const open = pieces.filter(({ whole, rows }) => !whole || rows.length === 0);
   const more = parts.length > 0 ? 'more rows' : 'rows';
-  const places = open.slice(0, NAMED).map(({ differing }) => described(differing));
+  const places = open.slice(0, NAMED).map(({ differing }) => described(direction, differing));
   const unnamed = open.length > 0 ? [`${more} ${places.join('; ')}${open.length > NAMED ? '; …' : ''}`] : [];
   return [...parts, ...unnamed].join('; ');
 }
 
 /** Where rows differ that were not looked for one by one. */
-function described({ piece, source, target }: DifferingPiece): string {
+function described(direction: Direction, { piece, source, target }: DifferingPiece): string {
   const counts =
     source.rows === target.rows
       ? `${source.rows} rows on both sides, but not the same`
-      : `${source.rows} rows on the source, ${target.rows} on the target`;
+      : `${source.rows} rows on the ${direction.source.side}, ${target.rows} on the ${direction.target.side}`;
   return piece.range ? `where ${rangeText(piece.range)} (${counts})` : `(${counts})`;
 }
 
@@ -143,8 +158,12 @@ function rangeText({ column, from, to }: KeyRange): string {
   ].join(' and ');
 }
 
-/** Tables and columns that the target lacks; what remains can be compared. */
-export function structure(tables: readonly ComparableTable[], present: readonly ComparableTable[]) {
+/** Tables and columns that the other side lacks; what remains can be compared. */
+export function structure(
+  { target: { side } }: Direction,
+  tables: readonly ComparableTable[],
+  present: readonly ComparableTable[],
+) {
   const there = new Map(present.map((table) => [tableKey(table), new Set(table.columns)]));
   const differences: TableDifference[] = [];
   const comparable = tables.filter((table) => {
@@ -152,9 +171,9 @@ export function structure(tables: readonly ComparableTable[], present: readonly 
     const columns = there.get(tableKey(table));
     const lacking = table.columns.filter((column) => !columns?.has(column));
     const what = !columns
-      ? 'the target lacks it'
+      ? `the ${side} lacks it`
       : lacking.length > 0
-        ? `the target lacks column ${lacking.join(', ')}`
+        ? `the ${side} lacks column ${lacking.join(', ')}`
         : undefined;
     if (what !== undefined) differences.push({ schema, name, what, found: 0, rows: [] });
     return what === undefined;
@@ -191,12 +210,18 @@ const numbers = ({ rows, sum }: TableSum) => ({ rows, sum });
 
 export const nameOfTable = ({ schema, name }: TableName): string => id(schema, name).text;
 
+/** How a table of this database is made right, as a sentence without its end. `resync` goes forth alone. */
+export const mend = ({ side, name }: OperationContext['target'], table: string): string =>
+  side === 'target'
+    ? `Then pgconvoy resync '${name}' --table '${table}' copies the table anew`
+    : `Then correct the rows of ${table} there by hand`;
+
 /** Differences named one by one; there may be thousands. */
 const FINDINGS = 50;
 
 /** Each table that differs, as a finding that blocks. */
 export function differenceFindings(
-  database: string,
+  { target }: Direction,
   differences: readonly TableDifference[],
   remedy: (table: string) => string,
 ): Finding[] {
@@ -204,8 +229,8 @@ export function differenceFindings(
   return differences.slice(0, FINDINGS).map((difference, index) => ({
     code: 'rows-differ',
     severity: 'block',
-    side: 'target',
-    database,
+    side: target.side,
+    database: target.name,
     object: nameOfTable(difference),
     message: `table ${nameOfTable(difference)} is not the same on both sides: ${difference.what}${index === FINDINGS - 1 && more > 0 ? `; and ${more} more tables` : ''}`,
     remedy: remedy(nameOfTable(difference)),

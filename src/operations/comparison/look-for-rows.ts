@@ -31,5 +31,5 @@ export async function lookForRows(
       found.push({ differing: each, rows, whole });
     }
   });
-  return differencesOf(found, keys);
+  return differencesOf(context, found, keys);
 }

@@ -127,30 +127,30 @@ async function lookBefore(context: FenceContext): Promise<Before> {
     fenceState(source.name, stay),
     remainingWriters(source.name),
   ]);
-  refuseWriters(source.name, z.array(RemainingWriter).parse(writers));
+  refuseWriters(source, z.array(RemainingWriter).parse(writers));
   const state = FenceState.parse(states?.[0]);
   const readers = state.staying.filter((each) => each !== role);
   await refuseWritingReaders(context, readers);
   return { state, readers };
 }
 
-function refuseWriters(database: string, writers: readonly RemainingWriter[]): void {
+function refuseWriters({ side, name: database }: FenceContext['source'], writers: readonly RemainingWriter[]): void {
   const prepared = writers.filter(({ kind }) => kind === 'prepared');
   const subscription = writers.find(({ kind }) => kind === 'subscription');
   if (prepared[0]) {
     throw new PgconvoyError(
-      `source, database "${database}": prepared transactions would outlive the fence: ${prepared.map(({ name }) => `"${name}"`).join(', ')}`,
+      `${side}, database "${database}": prepared transactions would outlive the fence: ${prepared.map(({ name }) => `"${name}"`).join(', ')}`,
       {
-        hint: `On the source, in that database: COMMIT PREPARED ${lit(prepared[0].name).text}; or ROLLBACK PREPARED. Then retry the step.`,
+        hint: `On the ${side}, in that database: COMMIT PREPARED ${lit(prepared[0].name).text}; or ROLLBACK PREPARED. Then retry the step.`,
         disposition: 'wait',
       },
     );
   }
   if (subscription) {
     throw new PgconvoyError(
-      `source, database "${database}": it receives rows by the subscription "${subscription.name}", which a fence does not stop`,
+      `${side}, database "${database}": it receives rows by the subscription "${subscription.name}", which a fence does not stop`,
       {
-        hint: `On the source, in that database: ALTER SUBSCRIPTION ${id(subscription.name).text} DISABLE; then retry the step.`,
+        hint: `On the ${side}, in that database: ALTER SUBSCRIPTION ${id(subscription.name).text} DISABLE; then retry the step.`,
       },
     );
   }

@@ -40,7 +40,7 @@ export const createPublication = defineOperation({
   async apply(context, missing) {
     const { engine, settings, source, log, signal } = context;
     const tables = await replicatedTables(context);
-    refuseWithoutIdentity(source.name, tables);
+    refuseWithoutIdentity(source, tables);
     try {
       await engine.publish(pairOf(context), tables, settings.deadlines.lockTimeout);
     } catch (error) {
@@ -60,15 +60,18 @@ async function replicatedTables({ source }: Pick<OperationContext, 'source'>): P
 }
 
 /** Publishing such a table would at once break the application: each UPDATE and DELETE on it fails. */
-function refuseWithoutIdentity(database: string, tables: readonly NamedTable[]): void {
+function refuseWithoutIdentity(
+  { side, name: database }: OperationContext['source'],
+  tables: readonly NamedTable[],
+): void {
   const bare = tables.filter((table) => table.identity !== 'f' && table.identityIndex === null);
   if (bare.length === 0) return;
   const names = bare.slice(0, 5).map(({ schema, name }) => id(schema, name).text);
   const more = bare.length > 5 ? ` and ${bare.length - 5} more` : '';
   throw new PgconvoyError(
-    `source, database "${database}": ${names.join(', ')}${more} cannot be published, because there is no replica identity: UPDATE and DELETE would fail`,
+    `${side}, database "${database}": ${names.join(', ')}${more} cannot be published, because there is no replica identity: UPDATE and DELETE would fail`,
     {
-      hint: `Run \`pgconvoy fix\`, or on the source: ALTER TABLE ${names[0]} REPLICA IDENTITY FULL; then retry the step.`,
+      hint: `Run \`pgconvoy fix\`, or on the ${side}: ALTER TABLE ${names[0]} REPLICA IDENTITY FULL; then retry the step.`,
     },
   );
 }

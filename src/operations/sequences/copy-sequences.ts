@@ -55,18 +55,18 @@ export const copySequences = defineOperation({
     return holds({ sequences: expected.length });
   },
 
-  async apply({ target, log }, missing) {
+  async apply({ source, target, log }, missing) {
     const absent = missing.filter((each) => !each.target);
     if (absent[0]) {
       const names = absent.slice(0, 5).map(({ schema, name }) => id(schema, name).text);
       throw new PgconvoyError(
-        `target, database "${target.name}": the sequences ${names.join(', ')}${absent.length > 5 ? ` and ${absent.length - 5} more` : ''} are not there`,
+        `${target.side}, database "${target.name}": the sequences ${names.join(', ')}${absent.length > 5 ? ` and ${absent.length - 5} more` : ''} are not there`,
         {
-          hint: 'The source has been altered since `pgconvoy setup`: create them on the target too, then retry the step.',
+          hint: `The ${source.side} has been altered since \`pgconvoy setup\`: create them on the ${target.side} too, then retry the step.`,
         },
       );
     }
-    await target.run(setSequences(missing.map(({ source }) => source)));
+    await target.run(setSequences(missing.map((each) => each.source)));
     log.info({ sequences: missing.length }, 'sequences set');
   },
 

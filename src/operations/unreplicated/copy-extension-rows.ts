@@ -56,7 +56,7 @@ export const copyExtensionRows = defineOperation({
       return here.get(key)!.state !== (there.get(key)?.state ?? NO_ROWS);
     });
     const lost = missing.find((table) => !known.has(tableKey(table)));
-    if (lost) throw notThere(source.name, lost);
+    if (lost) throw notThere(target, lost);
     return missing.length > 0 ? lacks(missing) : holds({ extensionTables: tables.length, extensionRows: rows });
   },
 
@@ -127,10 +127,13 @@ function inReplica(source: Database, target: Database, body: () => Promise<void>
   });
 }
 
-const notThere = (database: string, { extension, schema, name }: ExtensionTable): PgconvoyError =>
+const notThere = (
+  { side, name: database }: Database,
+  { extension, schema, name: table }: ExtensionTable,
+): PgconvoyError =>
   new PgconvoyError(
-    `target, database "${database}": the extension "${extension}" has no table ${id(schema, name).text} there, whose rows have to be copied`,
+    `${side}, database "${database}": the extension "${extension}" has no table ${id(schema, table).text} there, whose rows have to be copied`,
     {
-      hint: `Install a version of "${extension}" on the target that has it; or set notReplicated.extensionRows: leave. Then retry the step.`,
+      hint: `Install a version of "${extension}" on the ${side} that has it; or set notReplicated.extensionRows: leave. Then retry the step.`,
     },
   );

@@ -113,6 +113,19 @@ describe.each([
     ]);
     expect(findings[0]!.remedy).toContain('pgconvoy resync');
     expect(output).toMatchObject({ differing: 4 });
+    // On the way back it is the new cluster that is left: each side keeps its name.
+    const back = await runOperation(compareTables, pair.context(database, { reversed: true }));
+    expect(messages(back.findings)).toContain(messages(findings).find((message) => message.includes('"Order Items"')));
+    expect(back.findings[0]).toMatchObject({
+      side: 'source',
+      remedy: expect.stringMatching(/^Find out who changed the source .* its target back\.$/),
+    });
+    expect((back.output as ComparisonOutput).differences.flatMap(({ rows }) => rows)).toEqual(
+      expect.arrayContaining([
+        { on: 'source', row: '"select" = 7' },
+        { on: 'target', row: '"select" = 5000' },
+      ]),
+    );
     // The step itself fails where the workflow says so.
     await expect(runOperation(compareTables, pair.context(database), { findings: 'block' })).rejects.toMatchObject({
       name: 'BlockedByFindings',
@@ -152,11 +165,15 @@ describe('from 15 to 18', () => {
       'target',
     ]);
     await pair.query('source', database, 'alter table t add "new one" int');
-    await pair.query('target', database, 'drop table gone');
+    await pair.query('target', database, 'drop table gone; create table made (id int)');
     const { findings } = await runOperation(compareTables, pair.context(database));
     expect(messages(findings)).toEqual([
       'table "public"."gone" is not the same on both sides: the target lacks it',
       'table "public"."t" is not the same on both sides: the target lacks column new one',
+    ]);
+    const back = await runOperation(compareTables, pair.context(database, { reversed: true }));
+    expect(messages(back.findings)).toEqual([
+      'table "public"."made" is not the same on both sides: the source lacks it',
     ]);
   });
 

@@ -103,7 +103,12 @@ test.for<readonly [Major, Major, EngineName]>([
     );
   await change('changed');
   expect((await compared()).findings).toMatchObject([
-    { code: 'rows-differ', message: expect.stringContaining('1 row with other contents ("id" = 7)') },
+    {
+      code: 'rows-differ',
+      side: 'source',
+      message: expect.stringContaining('1 row with other contents ("id" = 7)'),
+      remedy: expect.stringContaining('who changed the source'),
+    },
   ]);
   await change('x');
 
