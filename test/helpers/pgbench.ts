@@ -19,8 +19,8 @@ interface Benched {
   /** Transactions that were acknowledged to a client. */
   readonly committed: number;
   readonly failed: number;
-  /** The longest of those that ended after this moment, milliseconds: how long a client was held up. */
-  readonly longestSince: (moment: number) => number;
+  /** The longest of those that ended between two moments, milliseconds: how long a client was held up. */
+  readonly longestBetween: (from: number, to?: number) => number;
   /** Clients that gave up, and why. */
   readonly errors: string;
 }
@@ -71,8 +71,8 @@ export function startPgbench({ bin }: ClusterInfo, place: Place, perSecond: numb
         database: place.database,
         committed: Number(processed),
         failed: Number(failed),
-        longestSince: (moment) =>
-          Math.max(...ended.filter(({ at }) => at > moment).map(({ milliseconds }) => milliseconds)),
+        longestBetween: (from, to = Infinity) =>
+          Math.max(...ended.filter(({ at }) => at > from && at <= to).map(({ milliseconds }) => milliseconds)),
         errors: said
           .split('\n')
           .filter((line) => /error|aborted/i.test(line))

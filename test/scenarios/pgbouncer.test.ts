@@ -2,6 +2,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { join } from 'node:path';
 import pg from 'pg';
 import { expect, test } from 'vitest';
+import type { HookEvent } from '../../src/postgres/hooks.ts';
 import type { RunView } from '../../src/queue/types.ts';
 import { onServer } from '../helpers/pair.ts';
 import { createPgbenchTables, startPgbench } from '../helpers/pgbench.ts';
@@ -9,6 +10,8 @@ import { startPgbouncer } from '../helpers/pgbouncer.ts';
 import { Program } from '../helpers/program.ts';
 import { runFolder } from '../helpers/run-folder.ts';
 import { startCluster, startRedis } from '../helpers/servers.ts';
+import type { ClusterInfo } from '../helpers/servers.ts';
+import { eventually } from '../helpers/wait.ts';
 
 const DATABASES = ['shop', 'billing', 'Orders', 'crm', 'stock'];
 const APP = { user: 'app', password: 'app secret' };
@@ -18,7 +21,7 @@ interface Said {
   readonly run?: RunView;
 }
 
-test('pgbench through PgBouncer over the cutover of 5 databases: a pause, no error, nothing lost', async () => {
+test('pgbench through PgBouncer over the cutover of 5 databases and back again: pauses, no error, nothing lost', async () => {
   await using source = await startCluster({ major: 15, name: 'source' });
   await using target = await startCluster({ major: 18, name: 'target' });
   await using redis = await startRedis();
@@ -30,7 +33,7 @@ test('pgbench through PgBouncer over the cutover of 5 databases: a pause, no err
 
   const folder = mkdtempSync(join(runFolder(), 'traffic-'));
   const [hold, reached] = ['hold', 'reached'].map((name) => join(folder, name));
-  const hook = (at: 'before-fence' | 'fenced' | 'opened', script: string) => ({
+  const hook = (at: HookEvent, script: string) => ({
     at,
     timeout: '60s',
     command: ['sh', '-c', script],
@@ -45,6 +48,7 @@ test('pgbench through PgBouncer over the cutover of 5 databases: a pause, no err
       deadlines: { fence: '4s' },
       cutover: {
         together: true,
+        reverse: true,
         pgbouncer: [
           {
             host: bouncer.host,
@@ -58,6 +62,7 @@ test('pgbench through PgBouncer over the cutover of 5 databases: a pause, no err
           hook('before-fence', `touch ${reached}; while test -e ${hold}; do sleep 0.05; done`),
           hook('fenced', 'echo "fenced, with $TOKEN"'),
           hook('opened', `printf '%s' "$PGCONVOY_DATABASES" > ${folder}/opened`),
+          hook('rolled-back', `printf '%s' "$PGCONVOY_DIRECTION" > ${folder}/rolled-back`),
         ],
       },
     },
@@ -83,6 +88,7 @@ test('pgbench through PgBouncer over the cutover of 5 databases: a pause, no err
   const giving = program.json<Said>('stop', '--yes', '--databases', 'shop');
   await expect.poll(() => existsSync(reached!), { timeout: 60_000 }).toBe(true);
   const blocker = new pg.Client({ ...target, database: 'shop' });
+  blocker.on('error', () => {});
   await blocker.connect();
   await blocker.query('begin; lock table pgbench_branches in access exclusive mode');
   rmSync(hold!);
@@ -98,31 +104,62 @@ test('pgbench through PgBouncer over the cutover of 5 databases: a pause, no err
   const began = Date.now();
   const stopped = await program.json<Said>('stop', '--yes');
   expect([stopped.code, stopped.document.run?.state], `${stopped.stdout}`).toEqual([0, 'completed']);
-  const { id } = stopped.document.run!;
+  await goOn(20);
+  const onTarget = benches.map((bench) => bench.committed());
+  const there = await historyOf(target);
+  for (const [index, count] of onTarget.entries()) expect(there[index]!.count).toBeGreaterThanOrEqual(count);
+  expect(bouncer.text()).toBe(before.replaceAll(`port=${source.port}`, `port=${target.port}`));
+  expect(JSON.parse(readFileSync(join(folder, 'opened'), 'utf8')).toSorted()).toEqual(DATABASES.toSorted());
+  const { stdout } = await program.run('logs', stopped.document.run!.id);
+  expect(stdout).toContain('sh: fenced, with ***');
+
+  // And back, with the same clients.
+  const turned = Date.now();
+  const back = await program.json<Said>('rollback', '--yes');
+  expect([back.code, back.document.run?.state], `${back.stdout}`).toEqual([0, 'completed']);
   await goOn(20);
   const results = await Promise.all(benches.map((bench) => bench.stop()));
+  expect(bouncer.text()).toBe(before);
+  expect(readFileSync(join(folder, 'rolled-back'), 'utf8')).toBe('back');
 
-  for (const { database, committed: acknowledged, failed: errors, longestSince, errors: said } of results) {
+  const longest = (from: number, to?: number) => results.map(({ longestBetween }) => longestBetween(from, to));
+  for (const [what, pauses] of [
+    ['over', longest(began, turned)],
+    ['back', longest(turned)],
+  ] as const)
     console.log(
-      `${database}: ${acknowledged} committed, ${errors} failed, longest pause ${longestSince(began).toFixed(0)} ms`,
+      `${what}: longest pause of all ${Math.max(...pauses).toFixed(0)} ms, of each ${pauses.map(Math.round).join(', ')}`,
     );
+  for (const { database, committed, failed: errors, errors: said } of results) {
+    console.log(`${database}: ${committed} committed, ${errors} failed`);
     expect([errors, said]).toEqual([0, '']);
-    const [rows] = await onServer(
-      target,
-      database,
-      'select count(*)::int as n, sum(delta)::int as delta from pgbench_history',
-    );
-    const [sums] = await onServer(target, database, 'select sum(abalance)::int as delta from pgbench_accounts');
-    expect(rows).toEqual({ n: acknowledged, delta: sums?.['delta'] });
   }
-  console.log(
-    `longest pause of all: ${Math.max(...results.map(({ longestSince }) => longestSince(began))).toFixed(0)} ms`,
-  );
-
-  expect(bouncer.text()).toBe(before.replaceAll(`port=${source.port}`, `port=${target.port}`));
-  const { stdout } = await program.run('logs', id);
-  expect(stdout).toContain('sh: fenced, with ***');
-  expect(stdout + worker.log() + stopped.stdout).not.toContain(SECRET);
-  expect(JSON.parse(readFileSync(join(folder, 'opened'), 'utf8')).toSorted()).toEqual(DATABASES.toSorted());
+  // Each transaction is on both sides: rows travel forth again.
+  const all = results.map(({ committed }) => committed);
+  for (const side of [source, target])
+    await eventually(
+      async () => {
+        const seen = await historyOf(side);
+        expect(seen.map(({ count }) => count)).toEqual(all);
+        expect(seen.map(({ balance }) => balance)).toEqual(seen.map(({ delta }) => delta));
+      },
+      { timeoutMs: 60_000 },
+    );
+  expect(stdout + worker.log() + stopped.stdout + back.stdout).not.toContain(SECRET);
   expect(await paused()).toEqual([]);
 });
+
+/** How many transactions each database has, what they have added, and what its accounts hold. */
+const historyOf = (cluster: ClusterInfo) =>
+  Promise.all(
+    DATABASES.map(async (database) => {
+      const [row] = await onServer(
+        cluster,
+        database,
+        `select (select count(*)::int from pgbench_history) as count,
+                (select sum(delta)::int from pgbench_history) as delta,
+                (select sum(abalance)::int from pgbench_accounts) as balance`,
+      );
+      return row as { readonly count: number; readonly delta: number; readonly balance: number };
+    }),
+  );
