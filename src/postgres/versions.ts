@@ -40,6 +40,8 @@ const SINCE = {
   exportSnapshotOption: 10,
   hbaFileRules: 10,
   scramPasswords: 10,
+  /** pg_current_logfile(). */
+  currentLogFile: 10,
   extendedStatistics: 10,
   identityColumns: 10,
   /** txid_status(). */

@@ -128,6 +128,7 @@ const RELATIONS: Readonly<Record<string, readonly [columns: string, later?: Read
   // What functions return that stand for a table.
   aclexplode: ['grantor grantee privilege_type is_grantable'],
   pg_identify_object: ['type schema name identity'],
+  pg_stat_file: ['size access modification change creation isdir'],
   // Our own.
   '"ledger"': ['kind database object before at'],
   '"pgconvoy_lines"': ['line'],
@@ -149,7 +150,7 @@ const LATER_RELATIONS: Readonly<Record<string, readonly [Since, columns: string]
 };
 
 const FUNCTIONS = words(`
-  abs acldefault aclexplode array_agg array_to_string bool_or btrim clock_timestamp coalesce col_description convert_to count current_database
+  abs acldefault aclexplode array_agg array_to_string bool_or btrim clock_timestamp coalesce col_description convert_to count current_database encode
   current_setting date_part extract float8send format format_type generate_series get_byte getdatabaseencoding greatest has_database_privilege has_function_privilege
   has_schema_privilege has_table_privilege hashtext host inet_server_addr hashint8 json_agg json_build_array json_build_object json_each_text json_object_agg json_to_recordset
   least left length lower max md5 min nextval now nullif obj_description octet_length percentile_disc pg_advisory_lock pg_advisory_unlock pg_advisory_xact_lock

@@ -31,6 +31,7 @@ import * as surrogateKeys from '../../src/postgres/catalog/surrogate-keys.ts';
 import * as tables from '../../src/postgres/catalog/tables.ts';
 import * as transactions from '../../src/postgres/catalog/transactions.ts';
 import * as unreplicated from '../../src/postgres/catalog/unreplicated.ts';
+import * as serverLog from '../../src/postgres/catalog/server-log.ts';
 import * as walDisk from '../../src/postgres/catalog/wal-disk.ts';
 import * as waysToWrite from '../../src/postgres/catalog/ways-to-write.ts';
 import type { Sql } from '../../src/postgres/sql.ts';
@@ -210,6 +211,8 @@ export const sourceQueries = (database: string): SourceQuery[] => [
   ask('surrogate-keys.surrogateTables', surrogateKeys.surrogateTables(), surrogateKeys.SurrogateTable),
   ask('tables.userTables', tables.userTables(), tables.UserTable),
   ask('tables.namedTables', tables.namedTables(), tables.NamedTable),
+  ask('server-log.logHabits', serverLog.logHabits(), serverLog.LogHabits),
+  ask('server-log.logEnd', serverLog.logEnd('stderr', 100), serverLog.LogEnd),
   ask('wal-disk.walPlace', walDisk.walPlace(), walDisk.WalPlace),
   ask('transactions.writeTransactions', transactions.writeTransactions(), transactions.WriteTransaction),
   ask('transactions.openTransactions', transactions.openTransactions(), NOTHING),

@@ -124,7 +124,14 @@ test('pglogical: from set up to switched on, off and broken', async () => {
 
   await pair.query('target', database, 'alter table one add constraint positive check (id < 5)');
   await pair.query('source', database, 'insert into one values (7)');
-  await eventually(async () => expect(await status()).toMatchObject({ state: 'down' }), { timeoutMs: 20_000 });
+  await eventually(
+    async () =>
+      expect(await status()).toMatchObject({
+        state: 'down',
+        reason: expect.stringMatching(/the target's log says why \(logging_collector is off there: .*journalctl/),
+      }),
+    { timeoutMs: 20_000 },
+  );
 });
 
 test('setup is seen on both sides before start: the schema, the publication, the role', async () => {

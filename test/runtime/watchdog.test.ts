@@ -5,16 +5,19 @@ import { runOperation } from '../../src/engine/run-operation.ts';
 import { createLogger } from '../../src/log.ts';
 import { copySnapshot } from '../../src/operations/replication/copy-snapshot.ts';
 import { createSubscription } from '../../src/operations/replication/create-subscription.ts';
-import { Cluster } from '../../src/postgres/cluster.ts';
+import { Cluster as ReachedCluster } from '../../src/postgres/cluster.ts';
 import { lit, sql } from '../../src/postgres/sql.ts';
 import type { Notice } from '../../src/queue/notices.ts';
 import { readWatch } from '../../src/queue/watch-record.ts';
 import { slotName } from '../../src/replication/names.ts';
+import { readApplyErrors } from '../../src/runtime/status/apply-errors.ts';
 import { readStatus } from '../../src/runtime/status/read-status.ts';
 import { startWatchdog, Watcher } from '../../src/runtime/watchdog/watchdog.ts';
 import type { Clusters } from '../../src/runtime/context.ts';
 import { TestPair } from '../helpers/pair.ts';
 import { schemaOnBothSides, walkTo } from '../helpers/streaming.ts';
+import { startCluster } from '../helpers/servers.ts';
+import type { Cluster } from '../helpers/servers.ts';
 import { eventually as soon } from '../helpers/wait.ts';
 import { openWorld } from '../queue/world.ts';
 import type { World } from '../queue/world.ts';
@@ -23,13 +26,24 @@ let pair: TestPair;
 let world: World;
 let one: string;
 let other: string;
+const own: Cluster[] = [];
 beforeAll(async () => {
-  [pair, world] = await Promise.all([TestPair.open(), openWorld()]);
+  // Servers that write their logs themselves, and start a worker that has failed again soon.
+  const settings = { logging_collector: true, wal_retrieve_retry_interval: '500ms' };
+  const [source, target] = await Promise.all([
+    startCluster({ major: 15, settings: { ...settings, log_destination: 'csvlog' } }),
+    startCluster({ major: 18, settings: { ...settings, log_destination: 'jsonlog' } }),
+  ]);
+  own.push(source, target);
+  [pair, world] = await Promise.all([TestPair.open({ source, target }), openWorld()]);
   one = await schemaOnBothSides(pair, 'My "odd" DB', 'create table t (id int primary key)');
   other = await schemaOnBothSides(pair, 'other, 100%', 'create table t (id int primary key)');
   for (const database of [one, other]) await walkTo(pair, database, 'await-catch-up');
 });
-afterAll(() => Promise.all([pair[Symbol.asyncDispose](), world[Symbol.asyncDispose]()]));
+afterAll(async () => {
+  await Promise.allSettled([pair[Symbol.asyncDispose](), world[Symbol.asyncDispose]()]);
+  await Promise.all(own.map((cluster) => cluster.stop()));
+});
 
 /** A loaded machine takes its time. */
 const eventually = <T>(attempt: () => T | Promise<T>) => soon(attempt, { timeoutMs: 40_000 });
@@ -56,6 +70,9 @@ const slots = async (database: string) =>
     database,
     `select 1 from pg_replication_slots where slot_name = ${lit(slotName(database)).text}`,
   );
+
+/** As libpq reads it. */
+const quoted = (value: string) => `'${value.replaceAll(/[\\']/g, String.raw`\$&`)}'`;
 
 test('one of two looks, keeps what it finds, and tells of a danger once', async () => {
   const first = request({ every: '100ms', mostRetained: '0kB', policy: { retained: 'pause-copying' } });
@@ -111,11 +128,20 @@ test('transactions that hold back slots, and changes that cannot be applied', as
         expect.objectContaining({
           code: 'apply-errors',
           side: 'target',
-          message: expect.stringContaining('conflict insert_exists'),
+          message: expect.stringMatching(
+            /conflict insert_exists .*conflict detected on relation "public.t": conflict=insert_exists .*\(id\)=\(7\)/,
+          ),
         }),
       ]),
     );
   });
+  expect(told.at(-1)?.why).toMatch(/conflict detected on relation "public.t"/);
+  await eventually(async () =>
+    expect(await stateOf(one)).toMatchObject({
+      state: 'down',
+      reason: expect.stringMatching(/so far\): conflict detected on relation "public.t".* replication target relation/),
+    }),
+  );
   await eventually(async () => {
     await watcher.look();
     expect((await found()).map(({ code }) => code)).toContain('replication-stalled');
@@ -127,8 +153,62 @@ test('transactions that hold back slots, and changes that cannot be applied', as
   });
 });
 
+test.each(['csvlog', 'stderr'])('what a worker of 15 has said last is read from %s', async (format) => {
+  const database = await pair.database(`back from ${format}`, 'create table t (id int primary key)', [
+    'source',
+    'target',
+  ]);
+  await pair.query('target', database, 'create publication pgconvoy for all tables');
+  await pair.query(
+    'target',
+    database,
+    `select pg_create_logical_replication_slot(${lit(slotName(database)).text}, 'pgoutput')`,
+  );
+  await pair.query('source', database, 'insert into t values (1)');
+  await pair.query('target', database, 'insert into t values (1)');
+  await pair.query('source', database, `alter system set log_destination = ${format}`);
+  await pair.query('source', database, 'select pg_reload_conf()');
+  const { host, port, user, password } = pair.target;
+  const conninfo = `host=${host} port=${port} user=${user} dbname=${quoted(database)} password=${quoted(password)}`;
+  await pair.query(
+    'source',
+    database,
+    `create subscription ${slotName(database)} connection ${lit(conninfo).text} publication pgconvoy with (create_slot = false, copy_data = false)`,
+  );
+  const bound = pair.clusters.source.bind({ applicationName: 'test', signal: new AbortController().signal });
+  try {
+    await eventually(async () =>
+      expect((await readApplyErrors(bound, [database])).get(database)).toEqual({
+        text: expect.stringMatching(
+          /^duplicate key value violates unique constraint "t_pkey" \(Key \(id\)=\(1\) already exists\.; .*"public\.t"/,
+        ),
+      }),
+    );
+    expect((await readApplyErrors(bound, ['nobody'])).get('nobody')).toEqual({
+      unread: expect.stringContaining('no error'),
+    });
+  } finally {
+    await bound.close();
+    await pair.query('source', database, `alter subscription ${slotName(database)} disable`);
+  }
+});
+
+test('where our role may not read the log, it says so', async () => {
+  await pair.query('target', one, `create role looker login password 'looks'`);
+  const address = { ...pair.clusters.target.address, user: 'looker', password: 'looks' };
+  const cluster = new ReachedCluster('target', address, 'postgres');
+  const bound = cluster.bind({ applicationName: 'test', signal: new AbortController().signal });
+  expect((await readApplyErrors(bound, [one])).get(one)).toEqual({
+    unread: expect.stringMatching(
+      /^user "looker" may not read it: permission denied for function pg_current_logfile; /,
+    ),
+  });
+  await bound.close();
+  await cluster.close();
+});
+
 test('a disk that fills up: what keeps most is given up, says so, and is copied anew; also while the target is away', async () => {
-  const away = new Cluster('target', { ...pair.clusters.target.address, port: 1 }, 'postgres');
+  const away = new ReachedCluster('target', { ...pair.clusters.target.address, port: 1 }, 'postgres');
   const policy = { retained: 'give-up' } as const;
   const full = request({ mostRetained: '0kB', policy });
   const status = (await stateOf(one))!;

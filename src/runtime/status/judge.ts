@@ -1,6 +1,8 @@
 import type { SlotLag, WorkerUse } from '../../postgres/catalog/replication-lag.ts';
+import type { Side } from '../../postgres/cluster.ts';
 import type { SubscriptionOverview } from '../../replication/engine.ts';
 import type { TableCounts } from '../../replication/table-counts.ts';
+import type { Failure } from './apply-errors.ts';
 import type { DatabaseSetup, DatabaseStatus } from './types.ts';
 
 /** What both clusters say of one database; a side that cannot be asked says nothing. */
@@ -19,7 +21,13 @@ export interface Seen {
   readonly known: { readonly source: boolean; readonly target: boolean };
   /** Why the watchdog has given it up, or its way back. */
   readonly givenUp?: string | undefined;
+  /** What the worker that applies has said last, where somebody has looked. */
+  readonly failure?: Failure | undefined;
 }
+
+/** Its worker should run and read, and does not: the log of the server that applies may tell why. */
+export const mayFail = ({ subscription, slot }: Seen): boolean =>
+  subscription?.enabled === true && (!subscription.applying || (slot !== undefined && !slot.active));
 
 /** Where a database stands, and why where that is not as it should be. Pure. */
 export function judge(seen: Seen): DatabaseStatus {
@@ -43,6 +51,7 @@ export function judge(seen: Seen): DatabaseStatus {
         }
       : {}),
     ...(subscription?.errors ? { errors: subscription.errors } : {}),
+    ...(seen.failure ? { failure: seen.failure } : {}),
   };
 }
 
@@ -85,7 +94,7 @@ function stateOf(seen: Seen): Verdict {
 }
 
 /** Nothing is said of a way back that was ended, or never made, or as it should be. */
-function wayBack({ slot, subscription, known, givenUp }: Seen): { readonly reason?: string } {
+function wayBack({ slot, subscription, known, givenUp, failure }: Seen): { readonly reason?: string } {
   if (!slot && givenUp !== undefined) return { reason: `${givenUp}: there is no rollback` };
   if (!slot || !known.source) return {};
   if (slot.walStatus === 'lost')
@@ -98,7 +107,7 @@ function wayBack({ slot, subscription, known, givenUp }: Seen): { readonly reaso
     };
   if (subscription.applying) return {};
   return {
-    reason: `rows do not travel back: ${subscription.errors?.applying ? 'its worker on the source fails' : 'no worker of it runs on the source'}; the source's log says why`,
+    reason: `rows do not travel back: ${subscription.errors?.applying ? 'its worker on the source fails' : 'no worker of it runs on the source'}; ${logSays('source', failure)}`,
   };
 }
 
@@ -119,7 +128,7 @@ function running(seen: Seen, subscription: SubscriptionOverview): Verdict {
   if (unfinished > 0) return { state: 'initializing' };
   if (slot && !slot.active)
     return down(
-      `its worker runs on the target and does not read the slot: ${failures(subscription) ?? 'it has just been started, or fails again and again'}`,
+      `its worker runs on the target and does not read the slot: ${failures(seen, subscription) ?? 'it has just been started, or fails again and again'}`,
     );
   if (slot?.walStatus === 'unreserved') {
     return { state: 'replicating', reason: 'the source is about to remove WAL that it needs (max_slot_wal_keep_size)' };
@@ -127,17 +136,18 @@ function running(seen: Seen, subscription: SubscriptionOverview): Verdict {
   return { state: 'replicating' };
 }
 
-function whyNoWorker({ workers }: Seen, subscription: SubscriptionOverview): string {
-  const failed = failures(subscription);
+function whyNoWorker(seen: Seen, subscription: SubscriptionOverview): string {
+  const { workers, failure } = seen;
+  const failed = failures(seen, subscription);
   if (failed !== undefined) return failed;
   if (workers && workers.used >= workers.most) {
     return `no worker slot is free on the target: all ${workers.most} of max_logical_replication_workers are in use`;
   }
   const usedUp = workers ? '' : ', or max_worker_processes is used up';
-  return `no worker of it runs on the target: it was just started, or fails${usedUp}; the target's log says why`;
+  return `no worker of it runs on the target: it was just started, or fails${usedUp}; ${logSays('target', failure)}`;
 }
 
-function failures({ errors }: SubscriptionOverview): string | undefined {
+function failures({ failure }: Seen, { errors }: SubscriptionOverview): string | undefined {
   if (!errors || errors.applying + errors.copying === 0) return undefined;
   const times = (count: number) => (count === 1 ? 'once' : `${count} times`);
   const parts = [
@@ -145,5 +155,11 @@ function failures({ errors }: SubscriptionOverview): string | undefined {
     ...(errors.copying > 0 ? [`${times(errors.copying)} copying tables`] : []),
     ...Object.entries(errors.conflicts).map(([kind, count]) => `conflict ${kind} ${times(count)}`),
   ];
-  return `its worker on the target fails and is started again (${parts.join(', ')} so far): the target's log says why`;
+  return `its worker on the target fails and is started again (${parts.join(', ')} so far): ${logSays('target', failure)}`;
+}
+
+/** The server's own words; else where they are. */
+export function logSays(side: Side, failure: Failure | undefined): string {
+  if (failure && 'text' in failure) return failure.text;
+  return `the ${side}'s log says why${failure ? ` (${failure.unread})` : ''}`;
 }

@@ -16,7 +16,9 @@ import { nativeEngine } from '../../replication/native.ts';
 import { mayTakePart } from '../databases.ts';
 import type { Clusters } from '../context.ts';
 import { engineOf } from '../engine.ts';
-import { judge } from './judge.ts';
+import { readApplyErrors } from './apply-errors.ts';
+import { judge, mayFail } from './judge.ts';
+import type { Seen } from './judge.ts';
 import { readClosely } from './read-closely.ts';
 import { readSlots } from './read-slots.ts';
 import type { TimedSlot } from './read-slots.ts';
@@ -48,6 +50,9 @@ interface TargetFacts {
   readonly workers: WorkerUse | undefined;
 }
 
+/** Whether its worker has failed since somebody looked, by how often it has so far: then what it said is read even if it runs again. */
+type HasFailed = (database: string, failures: number) => boolean;
+
 /**
  * Where every database stands, on both sides: one session on each for all of them, and a few more for those that are being copied (`inCopy`,
  * and those whose tables are being copied right now) and those that wait for start. Never throws for a server that is away.
@@ -56,6 +61,7 @@ export async function readStatus(
   clusters: Clusters,
   signal: AbortSignal,
   inCopy: readonly string[] = [],
+  hasFailed: HasFailed = () => false,
 ): Promise<ClusterStatus> {
   const binding = { applicationName: 'pgconvoy/status', signal };
   const both = { source: clusters.source.bind(binding), target: clusters.target.bind(binding) };
@@ -71,7 +77,7 @@ export async function readStatus(
     };
     return {
       configuration: configurationOf(clusters, engine, facts),
-      databases: await databasesOf(both, engine, facts, inCopy, await readBack(both, engine, facts.target)),
+      databases: await databasesOf(both, engine, facts, inCopy, await readBack(both, engine, facts.target), hasFailed),
       unreachable: [
         ...(source.status === 'rejected' ? [{ side: 'source' as const, message: errorText(source.reason) }] : []),
         ...(target.status === 'rejected' ? [{ side: 'target' as const, message: errorText(target.reason) }] : []),
@@ -183,6 +189,7 @@ async function databasesOf(
   { source, target }: Facts,
   inCopy: readonly string[],
   back: Back,
+  hasFailed: HasFailed,
 ): Promise<ClusterStatus['databases']> {
   const names = [
     ...new Set([
@@ -201,11 +208,11 @@ async function databasesOf(
     }),
     waiting: seen.filter(({ setup }) => waitsForStart(setup)).map(({ database }) => database),
   });
-  return seen.map(({ database, setup }) => {
+  const views = seen.map(({ database, setup }): Seen => {
     const isBack = setup.target.opened;
     const slot = (isBack ? back.slots : source?.slots)?.get(database);
     const isPublished = published.get(database);
-    return judge({
+    return {
       database,
       setup: isPublished === undefined ? setup : { ...setup, source: { ...setup.source, published: isPublished } },
       slot: slot?.slot,
@@ -216,9 +223,24 @@ async function databasesOf(
       inCopy: inCopy.includes(database),
       known: { source: source !== undefined, target: target !== undefined },
       givenUp: (isBack ? target : source)?.givenUp.get(database),
-    });
+    };
   });
+  const failing = views.filter((view) => mayFail(view) || hasFailed(view.database, failuresOf(view)));
+  const [forth, backwards] = await Promise.all(
+    [false, true].map((isBack) =>
+      readApplyErrors(
+        isBack ? both.source : both.target,
+        failing.filter(({ setup }) => setup.target.opened === isBack).map(({ database }) => database),
+      ),
+    ),
+  );
+  return views.map((view) =>
+    judge({ ...view, failure: (view.setup.target.opened ? backwards : forth)?.get(view.database) }),
+  );
 }
+
+const failuresOf = ({ subscription }: Seen): number =>
+  (subscription?.errors?.applying ?? 0) + (subscription?.errors?.copying ?? 0);
 
 function setupOf(database: string, { source, target }: Facts): DatabaseSetup {
   return {

@@ -1,5 +1,6 @@
 import type { Side } from '../../postgres/cluster.ts';
 import type { SubscriptionOverview } from '../../replication/engine.ts';
+import type { Failure } from './apply-errors.ts';
 import type { TableCounts } from '../../replication/table-counts.ts';
 
 /**
@@ -68,6 +69,8 @@ export interface DatabaseStatus {
   };
   /** How often its workers have failed, where that is counted (15 and later), and at which conflicts (18). */
   readonly errors?: NonNullable<SubscriptionOverview['errors']>;
+  /** What the worker that applies has said last, while it fails; or why the log that has it cannot be read. */
+  readonly failure?: Failure;
 }
 
 export interface ServerStatus {

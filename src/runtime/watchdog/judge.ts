@@ -5,6 +5,7 @@ import type { WriteTransaction } from '../../postgres/catalog/transactions.ts';
 import type { Side } from '../../postgres/cluster.ts';
 import { lit } from '../../postgres/sql.ts';
 import type { Concern } from '../../queue/watch-record.ts';
+import { logSays } from '../status/judge.ts';
 import type { DatabaseStatus } from '../status/types.ts';
 import type { WalDisk } from './disk.ts';
 
@@ -143,9 +144,9 @@ function stalled(status: DatabaseStatus, { at, inCopy }: Look, memory: Memory, {
   ];
 }
 
-/** What a server counts: the text of an error is in its log alone. */
+/** What a server counts; the text of an error is in its log alone. */
 function failing(status: DatabaseStatus, memory: Memory): Judged[] {
-  const { errors, database } = status;
+  const { errors, database, failure } = status;
   const before = memory.failures.get(database);
   if (!errors || before === undefined || errors.applying + errors.copying <= before) return [];
   const conflicts = Object.entries(errors.conflicts).map(([kind, count]) => `, conflict ${kind} ${count} times so far`);
@@ -158,8 +159,8 @@ function failing(status: DatabaseStatus, memory: Memory): Judged[] {
         side: applies,
         code: 'apply-errors',
         severity: 'block',
-        message: `its worker fails and is started again: ${errors.applying + errors.copying - before} times since the last look${conflicts.join('')}`,
-        remedy: `The log of the ${applies} has the error and its table. Repair the row or the table there; the worker tries again by itself.`,
+        message: `its worker fails and is started again: ${errors.applying + errors.copying - before} times since the last look${conflicts.join('')}; ${logSays(applies, failure)}`,
+        remedy: `Repair the row or the table on the ${applies}; the worker tries again by itself.`,
       },
     },
   ];

@@ -125,7 +125,13 @@ export class Watcher {
     const { clusters, queues } = this.#request;
     const copying = await queues.copy.getActive();
     const inCopy = new Set(copying.flatMap((job) => (job?.data.database?.name as string | undefined) ?? []));
-    const status = await readStatus(clusters, signal, [...inCopy]);
+    const { failures } = this.#memory;
+    const status = await readStatus(
+      clusters,
+      signal,
+      [...inCopy],
+      (database, now) => now > (failures.get(database) ?? Infinity),
+    );
     // Others may belong to another installation, which looks after them.
     const databases = status.databases.filter(({ database }) => isOurs(database, clusters.settings.databases));
     const sides = new Set(databases.filter(({ slot }) => slot).map(keeperOf));

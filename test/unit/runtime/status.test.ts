@@ -61,6 +61,19 @@ describe('why a database is down', () => {
       /12 times applying changes, once copying tables, conflict insert_exists 12 times so far/,
     ],
     [
+      'the log of the worker was read',
+      {
+        failure: { text: 'duplicate key (Key (id)=(7) already exists.)' },
+        subscription: subscription({ applying: false, errors: { applying: 2, copying: 0, conflicts: {} } }),
+      },
+      /so far\): duplicate key \(Key \(id\)=\(7\) already exists\.\)$/,
+    ],
+    [
+      'the log of the worker cannot be read',
+      { failure: { unread: 'its log goes to syslog' }, subscription: subscription({ applying: false }) },
+      /the target's log says why \(its log goes to syslog\)$/,
+    ],
+    [
       'the worker does not read the slot',
       {
         slot: slot({ active: false }),
