@@ -1,37 +1,101 @@
 /**
  * npm run bench:page [-- --databases 1000]
- * The page of a run in a real Chromium: until something is painted, until it shows rows, what its updates cost while the steps run, and
- * the memory of the board, which is a process of its own. The steps do nothing. Prints numbers; judges nothing.
+ * A run of so many databases whose steps do nothing: its page in a real Chromium (until something is painted, until it shows rows, what its
+ * updates cost while the steps run), `pgconvoy status`, and the memory of board and worker, which are processes of their own. Both servers are
+ * real, and all databases are there on the source. Prints numbers; judges nothing.
  */
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import pg from 'pg';
+import type { Locator, Page } from 'playwright-core';
 import { setUpKit } from '../scripts/kit/setup.ts';
-import { barrier, eachDatabase } from '../src/engine/workflow.ts';
-import { createLogger } from '../src/log.ts';
-import { startWorkers } from '../src/queue/workers.ts';
+import { ExitCode } from '../src/errors.ts';
+import { approveRun } from '../src/queue/control.ts';
+import { openQueues } from '../src/queue/queues.ts';
+import { enqueueRun } from '../src/queue/runs.ts';
 import { openBrowser } from '../test/helpers/browser.ts';
-import { builtProgram } from '../test/helpers/program.ts';
-import { openRunFolder, runFolder } from '../test/helpers/run-folder.ts';
-import { startRedis } from '../test/helpers/servers.ts';
-import { BUDGETS, databases, openWorld } from '../test/queue/world.ts';
+import { bundled } from '../test/helpers/bundled.ts';
+import { builtProgram, Program } from '../test/helpers/program.ts';
+import { openRunFolder } from '../test/helpers/run-folder.ts';
+import { clusterUrl, startRedis } from '../test/helpers/servers.ts';
+import type { Cluster } from '../test/helpers/servers.ts';
+import { BUDGETS, idle } from './idle-workflow.ts';
+import { useMemory } from './memory.ts';
+import { median } from './numbers.ts';
+import { openPair } from './servers.ts';
+
+const PREFIX = 'bench';
+/** Sessions that make databases at the same time. */
+const MAKERS = 2;
+const MOST_MS = 600_000;
 
 const { values } = parseArgs({ options: { databases: { type: 'string', default: '1000' } } });
-const count = Number(values.databases);
+const names = Array.from({ length: Number(values.databases) }, (_, index) => `database ${index}`);
 await setUpKit('test');
+useMemory();
 openRunFolder();
-const redis = await startRedis();
-const board = await startBoard(redis.url);
-const world = await openWorld({ url: redis.url, prefix: 'bench' });
+await using pair = await openPair(makeDatabases, { source: 15, target: 18 });
+await using redis = await startRedis({ name: 'bench-redis' });
+await using program = await Program.open({
+  ...pair,
+  redis,
+  config: { queue: { prefix: PREFIX }, board: { port: 0 } },
+});
+const children: ChildProcess[] = [];
+const queues = await openQueues({ url: redis.url, prefix: PREFIX }, 'worker');
 try {
-  const rows = Array.from({ length: 12 }, (_, index) => eachDatabase(world.operation(`step-${index}`)));
-  const flow = world.workflow([...rows.slice(0, 6), barrier('half'), ...rows.slice(6)]);
-  const id = await world.start(flow, databases(...Array.from({ length: count }, (_, index) => `database ${index}`)));
-  console.log(`board alone: ${megabytes(board.pid)} MB`);
+  const board = await startProcess([await builtProgram(), 'board', '--json'], '}\n');
+  const { board: address } = JSON.parse(board.said) as { board: string };
+  const id = await enqueueRun(queues, {
+    workflow: idle,
+    databases: names.map((name, index) => ({ oid: 16_384 + index, name })),
+    options: {},
+    by: 'bench@here',
+    version: '0.0.0',
+    budgets: BUDGETS,
+  });
   await using browser = await openBrowser();
   const { page } = browser;
-  const url = `${board.url}runs/${id}`;
+  console.log(`board alone: ${megabytes(board.pid)} MB`);
+  await open(page, `${address}runs/${id}`);
+  await watchUpdates(page);
+  const began = performance.now();
+  const worker = await startProcess([await bundled('bench/idle-worker.ts'), redis.url, PREFIX], 'ready\n');
+  await heading(page, id, 'running').waitFor({ timeout: MOST_MS });
+  await status(id, 'while steps run', 1);
+  await heading(page, id, 'waiting-approval').waitFor({ timeout: MOST_MS });
+  await status(id, 'while it waits for approval', 5);
+  await approveRun(queues, id, 'bench@here');
+  await heading(page, id, 'completed').waitFor({ timeout: MOST_MS });
+  console.log(`watched for ${((performance.now() - began) / 1_000).toFixed(1)} s`);
+  await tellUpdates(page);
+  for (const [what, { pid }] of Object.entries({ 'board, page open': board, worker }))
+    console.log(`${what}: ${megabytes(pid)} MB, at most ${megabytes(pid, 'VmHWM')} MB`);
+} finally {
+  for (const child of children) child.kill('SIGKILL');
+  await queues.close();
+}
+
+async function makeDatabases(source: Cluster): Promise<void> {
+  const began = performance.now();
+  const left = [...names];
+  await Promise.all(
+    Array.from({ length: MAKERS }, async () => {
+      const client = new pg.Client({ connectionString: clusterUrl(source) });
+      await client.connect();
+      for (let name = left.pop(); name !== undefined; name = left.pop())
+        await client.query(`create database "${name}" template template0 strategy file_copy`);
+      await client.end();
+    }),
+  );
+  console.log(`${names.length} databases made in ${((performance.now() - began) / 1_000).toFixed(0)} s`);
+}
+
+/** Twice: the second time the browser has started, and knows the modules. */
+async function open(page: Page, url: string): Promise<void> {
   await page.goto(url);
   await page.locator('.rows .lane').first().waitFor();
   await page.reload();
@@ -40,65 +104,64 @@ try {
     `({ paint: performance.getEntriesByName('first-contentful-paint')[0].startTime, rows: performance.now() })`,
   );
   console.log(
-    `${count} databases × 12 steps: first paint ${Math.round(first.paint)} ms, rows at most ${Math.round(first.rows)} ms`,
+    `${names.length} databases × 12 steps: first paint ${Math.round(first.paint)} ms, rows at most ${Math.round(first.rows)} ms`,
   );
+}
+
+/** Rows that are taken away and put back would flicker, and so would what moves. By name, so that no row has a reason to go. */
+async function watchUpdates(page: Page): Promise<void> {
   await page.getByLabel('Order').selectOption('name');
   await page.waitForTimeout(500);
-  // Rows that are taken away and put back would flicker, and so would what moves.
   await page.evaluate(`{
-    window.seen = { removed: 0, changed: 0, moved: 0, long: 0 };
-    new MutationObserver((all) => all.forEach(({ removedNodes, type }) => {
+    window.seen = { rows: 0, changed: 0, moved: 0, long: 0 };
+    const isRow = (node) => node.nodeType === 1 && node.matches('.lane');
+    new MutationObserver((all) => all.forEach(({ addedNodes, removedNodes, type }) => {
       seen.changed += type === 'attributes' ? 1 : 0;
-      seen.removed += removedNodes.length;
+      seen.rows += [...addedNodes, ...removedNodes].filter(isRow).length;
     })).observe(document.getElementById('rows'), { childList: true, attributes: true, subtree: true, attributeFilter: ['class'] });
     new PerformanceObserver((list) => list.getEntries().forEach(({ value }) => (seen.moved += value))).observe({ type: 'layout-shift' });
     new PerformanceObserver((list) => list.getEntries().forEach(({ duration }) => (seen.long = Math.max(seen.long, duration)))).observe({ type: 'longtask' });
   }`);
-  const began = performance.now();
-  const workers = await startWorkers({
-    queues: world.queues,
-    workflows: [flow],
-    execute: async () => ({ changed: false, output: {}, findings: [] }),
-    budgets: BUDGETS,
-    waitDeadlineMs: 60_000,
-    log: createLogger('silent'),
-  });
-  const heading = page.getByRole('heading', { name: id }).and(page.locator('[data-state=completed]'));
-  await heading.waitFor({ timeout: 600_000 });
-  console.log(`run: ${((performance.now() - began) / 1_000).toFixed(1)} s while it was watched`);
-  const seen = await page.evaluate<{ removed: number; changed: number; moved: number; long: number }>('window.seen');
-  console.log(
-    `updates: ${seen.changed} cells changed, ${seen.removed} nodes removed, layout shift ${seen.moved.toFixed(3)}, longest task ${Math.round(seen.long)} ms`,
-  );
-  console.log(`board with the page open: ${megabytes(board.pid)} MB, at most ${megabytes(board.pid, 'VmHWM')} MB`);
-  await workers.stop();
-} finally {
-  await world[Symbol.asyncDispose]();
-  board.kill();
-  await redis.stop();
 }
 
-async function startBoard(queue: string) {
-  const folder = mkdtempSync(join(runFolder(), 'bench-'));
-  const away = { host: '127.0.0.1', port: 1, user: 'u' };
-  const config = {
-    source: away,
-    target: { ...away, port: 2 },
-    queue: { url: queue, prefix: 'bench' },
-    board: { port: 0 },
-  };
-  writeFileSync(join(folder, 'pgconvoy.yaml'), JSON.stringify(config));
-  const child = spawn(process.execPath, [await builtProgram(), 'board', '--json'], {
-    cwd: folder,
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  let said = '';
-  for await (const chunk of child.stdout) {
-    said += String(chunk);
-    if (said.endsWith('}\n')) break;
+async function tellUpdates(page: Page): Promise<void> {
+  const seen = await page.evaluate<{ rows: number; changed: number; moved: number; long: number }>('window.seen');
+  const longest = seen.long === 0 ? 'no task of 50 ms or more' : `longest task ${Math.round(seen.long)} ms`;
+  console.log(
+    `updates: ${seen.changed} cells changed, ${seen.rows} rows made or taken away, layout shift ${seen.moved.toFixed(3)}, ${longest}`,
+  );
+}
+
+function heading(page: Page, id: string, state: string): Locator {
+  return page.getByRole('heading', { name: id }).and(page.locator(`[data-state=${state}]`));
+}
+
+/** As the person waits for it; the one in the middle. */
+async function status(id: string, when: string, times: number): Promise<void> {
+  for (const words of [
+    ['status', id],
+    ['status', id, '--json'],
+  ]) {
+    const seconds: number[] = [];
+    for (let time = 1; time <= times; time += 1) {
+      const { code, milliseconds, stderr } = await program.run(...words);
+      if (code !== 0 && code !== ExitCode.waiting) throw new Error(stderr);
+      seconds.push(milliseconds / 1_000);
+    }
+    console.log(`${words.join(' ')}, ${when}: ${median(seconds).toFixed(2)} s`);
   }
-  const { board: url } = JSON.parse(said) as { board: string };
-  return { url, pid: child.pid!, kill: () => child.kill() };
+}
+
+/** Started, and waited for until it has said what ends like this. */
+async function startProcess(
+  words: readonly string[],
+  end: string,
+): Promise<{ readonly said: string; readonly pid: number }> {
+  const child = spawn(process.execPath, words, { cwd: program.folder, stdio: ['ignore', 'pipe', 'inherit'] });
+  children.push(child);
+  let said = '';
+  while (!said.endsWith(end)) said += String((await once(child.stdout, 'data'))[0]);
+  return { said, pid: child.pid! };
 }
 
 function megabytes(pid: number, field: 'VmRSS' | 'VmHWM' = 'VmRSS'): number {
