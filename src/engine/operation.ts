@@ -19,6 +19,8 @@ export interface Progress {
   readonly rows?: number;
   /** What is being worked on or waited for right now. */
   readonly note?: string;
+  /** Somebody outside whom it waits for, and what ends that: the same text as long as it is the same one. */
+  readonly heldUp?: string;
   /** Tables that are being copied right now, bytes. */
   readonly tables?: readonly { readonly name: string; readonly done: number; readonly total: number }[];
 }

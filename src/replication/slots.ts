@@ -2,7 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import * as z from 'zod';
 import { DeadlineExceeded, PgconvoyError } from '../errors.ts';
 import { confirmedLsn, currentLsn, isReader, lsnDifference } from '../postgres/catalog/replication-lag.ts';
-import { WriteTransaction, describeTransaction, writeTransactions } from '../postgres/catalog/transactions.ts';
+import {
+  WriteTransaction,
+  describeTransaction,
+  endingOf,
+  writeTransactions,
+} from '../postgres/catalog/transactions.ts';
 import type { Database } from '../postgres/database.ts';
 import { DatabaseError } from '../postgres/errors.ts';
 import { fragment, lit, since, sql } from '../postgres/sql.ts';
@@ -108,12 +113,7 @@ async function refusedPlugin({ source }: Pair, plugin: string, cause: DatabaseEr
 async function blockedSlot({ source }: Pair, timeoutMs: number, cause: unknown): Promise<DeadlineExceeded> {
   const blockers = await source.many(WriteTransaction, writeTransactions());
   const named = blockers.slice(0, 5).map(describeTransaction).join('; ');
-  const remedy = blockers
-    .slice(0, 5)
-    .map(({ pid, gid }) =>
-      pid === null ? `ROLLBACK PREPARED ${lit(gid ?? '').text};` : `SELECT pg_terminate_backend(${pid});`,
-    )
-    .join(' ');
+  const remedy = blockers.slice(0, 5).map(endingOf).join(' ');
   return new DeadlineExceeded(
     `${source.side}, database "${source.name}": the replication slot could not be created within ${timeoutMs} ms, because ` +
       `write transactions have been running all the time: ${named === '' ? 'they have just ended' : named}`,

@@ -40,6 +40,8 @@ function stepEvents(before: StepView | undefined, after: StepView): string[] {
   if (after.state === 'delayed' && after.error && after.error.message !== before?.error?.message) {
     return [`! ${where} tries again (attempt ${after.attempts + 1})${cause}`];
   }
+  const { heldUp } = after.state === 'active' ? (after.progress ?? {}) : {};
+  if (heldUp !== undefined && heldUp !== before?.progress?.heldUp) return [`! ${where} is held up: ${visible(heldUp)}`];
   if (before?.state === 'failed' && after.state !== 'failed') return [`${where} is tried again`];
   return [];
 }

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { sql } from '../sql.ts';
+import { lit, sql } from '../sql.ts';
 import type { Sql } from '../sql.ts';
 
 export const WriteTransaction = z.object({
@@ -46,6 +46,10 @@ export const openTransactions = (): Sql => sql`
     from pg_prepared_xacts
    where database = current_database()
    order by "ageSeconds" desc`;
+
+/** The statement that ends it, to be given where it is. */
+export const endingOf = ({ pid, gid }: Pick<WriteTransaction, 'pid' | 'gid'>): string =>
+  pid === null ? `ROLLBACK PREPARED ${lit(gid ?? '').text.trim()};` : `SELECT pg_terminate_backend(${pid});`;
 
 /** "pid 4711 (app in "shop", 312 s)" or "prepared transaction "x" (…)". */
 export function describeTransaction(transaction: WriteTransaction): string {

@@ -69,6 +69,48 @@ describe.each([10, 15] as const)('on PostgreSQL %i', (major) => {
   });
 });
 
+test('the way back waits for who writes on the new cluster: who, since when and what ends it is told, until the limit', async () => {
+  await using pair = await TestPair.open({ settings: { deadlines: { slot: '2s' } } });
+  const database = await pair.database('way back', 'create table t ()', ['source', 'target']);
+  await pair.query('target', database, `alter database "${database}" connection limit 0`);
+  const writer = new pg.Client({ ...pair.clusters.target.address, database, application_name: 'nightly job' });
+  await writer.connect();
+  const { rows } = await writer
+    .query('begin; select pg_backend_pid() as pid; insert into t default values')
+    .then((results: unknown) => (results as pg.QueryResult<{ pid: number }>[])[1]!);
+  const { pid } = rows[0]!;
+  const seen: Progress[] = [];
+  const lines: string[] = [];
+  const options = {
+    reversed: true,
+    input: { wayBack: true },
+    onProgress: (progress: Progress) => seen.push(progress),
+    onNote: (line: string) => lines.push(line),
+  };
+  const who = `pid ${pid} (user "postgres" in database "${database}", nightly job, since `;
+  try {
+    const error: unknown = await runOperation(createSlot, pair.context(database, options)).catch((thrown) => thrown);
+    expect(error).toMatchObject({
+      name: 'DeadlineExceeded',
+      message: expect.stringContaining(
+        `target, database "${database}": the replication slot could not be created within 2000 ms`,
+      ),
+      hint: expect.stringContaining(`on the target: SELECT pg_terminate_backend(${pid});`),
+    });
+    expect(error).toMatchObject({ message: expect.stringContaining(who) });
+  } finally {
+    await writer.end();
+  }
+  // Others may be at it too, for longer: of all the oldest is told.
+  expect(seen.find(({ heldUp }) => heldUp !== undefined)).toMatchObject({
+    note: expect.stringMatching(/^waiting for pid \d+ \(user ".*" in database ".*since \d+ s\)$/),
+    heldUp: expect.stringMatching(
+      /^Every new slot waits for a write transaction, pid (\d+) of user ".*" in database ".*"\. Let it end, or on the target: SELECT pg_terminate_backend\(\1\);$/,
+    ),
+  });
+  expect(lines[0]).toMatch(/^waits for pid \d+ .*, at most 2000 ms \(deadlines\.slot\)\. Every new slot waits/);
+});
+
 test('a slot that lost its WAL is made anew, and the database copied anew', async () => {
   await using source = await startCluster({
     major: 13,

@@ -22,6 +22,7 @@ test('what the way back needs is checked in the other direction, in the words of
       'source: the way back: max_logical_replication_workers',
     ]),
   );
+  expect(verdict.output?.points.map(({ title }) => title)).toContain('the way back: open transactions');
   const found: readonly Finding[] = verdict.holds ? [] : verdict.missing;
   expect(found.filter(({ message }) => message.startsWith('For the way back'))).toMatchObject([
     {

@@ -94,3 +94,13 @@ test('where it stands, in one line', () => {
     'stage 1 of 1: 1 of 2 databases done, 1 active; copied 1.0 MB of 4.0 MB (25%), 5,000 rows, 30 s left',
   );
 });
+
+test('who holds a step up, once for each', () => {
+  const held = (heldUp: string, note: string) =>
+    run({ stages: [stage(0, { steps: copies({ progress: { done: 1, total: 9, note, heldUp } }, 'completed') })] });
+  const [first, same, other] = [held('by pid 1', 'since 1 s'), held('by pid 1', 'since 2 s'), held('by pid 2', '')];
+  const line = (who: string) => [`! animals: copy-tables is held up: by ${who}`];
+  expect(eventsBetween(first, same)).toEqual([]);
+  expect(eventsBetween(same, other)).toEqual(line('pid 2'));
+  expect(eventsBetween(undefined, first)).toEqual(expect.arrayContaining(line('pid 1')));
+});

@@ -10,12 +10,14 @@ import type { Capacity } from './capacity.ts';
 import { pglogicalTargetCapacity } from './pglogical-capacity.ts';
 import { hostRules, reachability } from './reachability.ts';
 import { sourceSettings } from './source-settings.ts';
+import { transactions } from './transactions.ts';
 
 /** What one more direction takes of both servers: they are asked what the other one is asked for the way forth. */
 export const wayBack: readonly Concern[] = [
   back(sourceSettings, 'target', ['target']),
   back(hostRules, 'target', ['source', 'target']),
   back(reachability, 'source', ['source', 'target']),
+  back(transactions, 'target', ['target']),
   {
     name: 'the way back: capacity of the target',
     side: 'target',
