@@ -29,8 +29,10 @@ interface FollowOptions {
  */
 const LOOK_MS = 250;
 const LOOK_SHARE = 9;
-/** Where no picture is drawn anew, the pause grows up to this. */
+/** Where no picture is drawn anew, nobody watches: the pause grows up to this, and is so long at once where looks are dear. */
 const LOOK_MOST_MS = 1_000;
+const UNSEEN_SHARE = 49;
+const UNSEEN_MOST_MS = 3_000;
 
 /** Shows a run until nothing more happens by itself, or the person leaves; then says what it came to. */
 export async function followRun(session: Session, id: string, options: FollowOptions = {}): Promise<ExitCode> {
@@ -68,9 +70,10 @@ async function watch(
       else if (!session.terminal.canAsk || session.terminal.json) return view;
       else if (!(await approvedOnTerminal(session, view, live, leaving))) return view;
     } else if (isSettled(view)) return view;
-    await sleep(Math.max(pause, LOOK_SHARE * (Date.now() - began)), undefined, { signal: leaving.signal }).catch(
-      () => {},
-    );
+    const took = Date.now() - began;
+    const unseen = session.terminal.canRedraw ? 0 : Math.min(UNSEEN_MOST_MS, UNSEEN_SHARE * took);
+    const next = Math.max(pause, LOOK_SHARE * took, unseen);
+    await sleep(next, undefined, { signal: leaving.signal }).catch(() => {});
     if (!session.terminal.canRedraw) pause = Math.min(LOOK_MOST_MS, pause * 1.1);
   }
 }

@@ -10,10 +10,12 @@ import { toPgconvoyError } from './errors.ts';
 /** Between two looks at a lock that somebody else holds, milliseconds: the first soon, since it may just be handed on. */
 const POLL_FIRST_MS = 5;
 const POLL_MS = 250;
-/** Looks before it is asked who holds the lock: 75 ms, longer than one lingers. */
+/** Looks before it is asked who holds the lock: 75 ms, longer than it takes to ask for one that lingers. */
 const PATIENT_LOOKS = 4;
-/** How long a lock that was given back stays on the server for the next step of its lane, milliseconds. */
-const LINGER_MS = 50;
+/** How long a lock that was given back stays on the server for the next step of its lane, milliseconds. Whoever asks for it has it at once. */
+const LINGER_MS = 2_000;
+/** By which sessions that hold locks are told that somebody else wants one. */
+const CHANNEL = 'pgconvoy_locks';
 /** How often a session that holds locks is asked whether it lives, and how long it may take to answer, milliseconds. */
 const HEARTBEAT_MS = 10_000;
 const ANSWER_MS = 20_000;
@@ -26,8 +28,6 @@ export interface LockRequest {
   readonly onLost: (error: PgconvoyError) => void;
   /** Called once when the lock is not free, with who holds it. */
   readonly onWait?: (holder: string) => void;
-  /** Whoever asks next for this lock is most likely this process, in a moment: that spares four ways to the servers and back. */
-  readonly lingers?: boolean;
 }
 
 /** Gives the lock back. Never throws: a session that is gone has given it back already. */
@@ -36,13 +36,17 @@ export type Release = () => Promise<void>;
 interface Session {
   readonly client: pg.Client;
   readonly held: Map<string, (error: PgconvoyError) => void>;
+  /** Ids of locks that others have asked for while they were held here: these do not linger. */
+  readonly wanted: Set<string>;
   readonly heartbeat: NodeJS.Timeout;
 }
 
 /**
  * Session advisory locks of one process on one cluster: one session in the maintenance database holds them all. Within the process a
- * key is held by one at a time as well, since PostgreSQL would give a session its own lock twice.
+ * key is held by one at a time as well, since PostgreSQL would give a session its own lock twice. A lock that was given back lingers in the
+ * session, since the next step of the lane most likely runs here and then need not ask any server; others ask for it by NOTIFY.
  * @see https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
+ * @see https://www.postgresql.org/docs/current/sql-notify.html
  */
 export class AdvisoryLocks {
   readonly #cluster: Cluster;
@@ -70,13 +74,8 @@ export class AdvisoryLocks {
       return async () => {
         // Of a session that was lost the lock is gone as well.
         const isHeld = session.held.delete(key);
-        if (isHeld && request.lingers) {
-          const timer = setTimeout(() => {
-            this.#lingering.delete(key);
-            void unlock(session, key);
-          }, LINGER_MS);
-          this.#lingering.set(key, timer);
-        } else await unlock(session, key);
+        if (!isHeld || session.wanted.delete(lockId(key))) await unlock(session, key);
+        else this.#lingering.set(key, setTimeout(() => this.#unlockLingering(session, key), LINGER_MS).unref());
         releaseLocal();
       };
     } catch (error) {
@@ -142,8 +141,20 @@ export class AdvisoryLocks {
     return this.#lingering.delete(key);
   }
 
+  #unlockLingering(session: Session, key: string): void {
+    if (this.#takesLingering(key)) void unlock(session, key);
+  }
+
+  /** Somebody else has asked for this lock. */
+  #giveUp(session: Session, id: string): void {
+    const key = [...this.#lingering.keys()].find((each) => lockId(each) === id);
+    if (key !== undefined) this.#unlockLingering(session, key);
+    else if ([...session.held.keys()].some((each) => lockId(each) === id)) session.wanted.add(id);
+  }
+
+  /** Where it is taken, whoever holds it is told that it is wanted. */
   async #tryOnServer(session: Session, key: string): Promise<boolean> {
-    return (await this.#ask(session, Got, 'select pg_try_advisory_lock($1) as got', [lockId(key)])).got;
+    return (await this.#ask(session, Got, TRY, [lockId(key), CHANNEL])).got;
   }
 
   async #ask<S extends z.ZodType>(session: Session, schema: S, text: string, values: unknown[]): Promise<z.output<S>> {
@@ -180,6 +191,7 @@ export class AdvisoryLocks {
   async #connect(): Promise<Session> {
     const client = await this.#cluster.connect(this.#cluster.maintenanceDatabase, this.#applicationName);
     const held: Session['held'] = new Map();
+    const wanted: Session['wanted'] = new Set();
     const alive = async () => {
       const answer = client.query('select 1').catch(() => {});
       const late = await Promise.race([answer.then(() => false), sleep(ANSWER_MS, true, { ref: false })]);
@@ -204,9 +216,11 @@ export class AdvisoryLocks {
     });
     // 14 and later; the others have no such setting.
     await client.query(
-      `select set_config(name, '0', false) from pg_catalog.pg_settings where name = 'idle_session_timeout'`,
+      `listen ${CHANNEL}; select set_config(name, '0', false) from pg_catalog.pg_settings where name = 'idle_session_timeout'`,
     );
-    return { client, held, heartbeat };
+    const session = { client, held, wanted, heartbeat };
+    client.on('notification', ({ payload = '' }) => this.#giveUp(session, payload));
+    return session;
   }
 }
 
@@ -215,6 +229,9 @@ async function unlock({ client }: Session, key: string): Promise<void> {
 }
 
 const Got = z.object({ got: z.boolean() });
+const TRY = `
+  select got, case when not got then pg_catalog.pg_notify($2, $1::text)::text end
+    from (select pg_catalog.pg_try_advisory_lock($1::bigint) as got offset 0) tried`;
 
 const Holder = z.object({
   pid: z.number().nullable(),

@@ -81,8 +81,6 @@ async function executeStep(
           signal,
           deadlineMs: Math.min(LOCK_MS, clusters.settings.deadlines.lock),
           onLost: (error) => lockLost.abort(error),
-          // Inside a write outage another worker shall have it at once.
-          lingers: operation.queue !== 'cutover',
           onWait: (holder) => {
             log.info({ holder }, 'waiting for the lock of this database');
             progress({ done: 0, total: 1, note: `waiting for ${holder}` });

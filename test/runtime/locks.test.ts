@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { DatabaseLocks } from '../../src/runtime/locks.ts';
@@ -71,6 +72,28 @@ describe('DatabaseLocks', () => {
     await (
       await two.hold('My "odd" DB', request())
     )();
+  });
+
+  test('a lock that was given back stays with its session until somebody else asks for it', async () => {
+    const [one, two] = [worker(), worker()];
+    const hash = createHash('sha256').update('pgconvoy database "lingering"').digest();
+    const [upper, lower] = [hash.readUInt32BE(0), hash.readUInt32BE(4)];
+    const holders = async () => {
+      const held = `select pid from pg_locks where locktype = 'advisory' and classid = ${upper} and objid = ${lower}`;
+      return (await pair.query('source', 'postgres', held)).map(({ pid }) => pid as number);
+    };
+    const take = async (locks: DatabaseLocks) => (await locks.hold('lingering', request()))();
+    await take(one);
+    const first = await holders();
+    expect(first).toHaveLength(1);
+    await take(one);
+    expect(await holders()).toEqual(first);
+    await take(two);
+    const second = await holders();
+    expect(second).toHaveLength(1);
+    expect(second).not.toEqual(first);
+    // Nobody asks for it: it is given back by itself.
+    await eventually(async () => expect(await holders()).toEqual([]));
   });
 
   test('a wait ends with its signal and leaves nothing held', async () => {

@@ -16,6 +16,7 @@ import { stop } from '../../workflows/stop.ts';
 import { TestPair } from '../helpers/pair.ts';
 import { runFolder } from '../helpers/run-folder.ts';
 import { schemaOnBothSides, walkTo } from '../helpers/streaming.ts';
+import { eventually } from '../helpers/wait.ts';
 
 let pair: TestPair;
 let folder: string;
@@ -166,7 +167,9 @@ test('what the keeper gives back while a step works on it is not fenced again be
   await run.step('fence-source', database);
   const { sourceLedger } = pair.context(database);
   const fence = await sourceLedger.find({ kind: 'fence', database });
-  const waiting = errorOf(run.step('await-lsn', database));
+  const notes: string[] = [];
+  const waiting = errorOf(run.step('await-lsn', database, { progress: ({ note }) => notes.push(note ?? '') }));
+  await eventually(() => expect(notes).toContainEqual(expect.stringContaining('waiting for')));
   await sourceLedger.replace({ kind: 'fence', database }, { ...Object(fence?.before), deadline: new Date(0) });
   await run.keeperLooks();
   expect(await waiting).toMatchObject({
