@@ -71,12 +71,16 @@ async function publishedTables({ source }: Pair): Promise<readonly TableName[] |
 
 /** @see https://www.postgresql.org/docs/current/sql-createpublication.html */
 async function publish(pair: Pair, tables: readonly TableName[], lockTimeoutMs: number): Promise<void> {
-  const { source } = pair;
+  const { source, targetCluster } = pair;
   const published = await publishedTables(pair);
+  // Workers of 10 know no TRUNCATE, and end at one for ever.
+  const without = offers((await targetCluster.facts()).major, 'publishTruncate')
+    ? fragment``
+    : fragment` with (publish = 'insert, update, delete')`;
   const added = tablesWithout(tables, published ?? []);
   const removed = tablesWithout(published ?? [], tables);
   await source.transaction(async () => {
-    if (!published) await source.run(sql`create publication ${id(PUBLICATION)}`);
+    if (!published) await source.run(sql`create publication ${id(PUBLICATION)}${without}`);
     if (added.length > 0) {
       // The slot may be there already: a transaction that has written to such a table and goes on would be decoded as if it were not
       // published. So those that write to it end first, and the next ones begin after it is published.
@@ -263,7 +267,7 @@ async function createSubscription(pair: Pair, { copy }: { readonly copy: boolean
       ),
     );
   } catch (error) {
-    throw explained(error, target.name, conninfo);
+    throw explained(error, pair, conninfo);
   }
 }
 
@@ -282,17 +286,17 @@ async function mustApplyAsOwner({ target, targetCluster }: Pair): Promise<boolea
   return yes;
 }
 
-function explained(error: unknown, database: string, conninfo: string): unknown {
+function explained(error: unknown, { source, target }: Pair, conninfo: string): unknown {
   if (!(error instanceof DatabaseError)) return error;
   if (/permission denied for database/.test(error.message)) {
     const role = /\buser\s*=\s*'((?:[^'\\]|\\.)*)'/.exec(conninfo)?.[1] ?? '';
-    return new PgconvoyError(`The replication role "${role}" may not connect to the source: ${error.message}`, {
-      hint: `On the source: GRANT CONNECT ON DATABASE ${id(database).text} TO ${id(role).text}; then retry the step.`,
+    return new PgconvoyError(`The replication role "${role}" may not connect to the ${source.side}: ${error.message}`, {
+      hint: `On the ${source.side}: GRANT CONNECT ON DATABASE ${id(target.name).text} TO ${id(role).text}; then retry the step.`,
     });
   }
   if (!error.sqlstate.startsWith('08') && !/could not connect to the publisher/.test(error.message)) return error;
-  return new UnreachableError(`The target server cannot reach the source: ${error.message}`, {
-    hint: `See source.fromTarget in the configuration, and that the source's pg_hba.conf lets the replication role into database "${database}" from the target's address.`,
+  return new UnreachableError(`The ${target.side} server cannot reach the ${source.side}: ${error.message}`, {
+    hint: `See ${source.side === 'source' ? 'source.fromTarget' : 'target.fromSource'} in the configuration, and that pg_hba.conf of the ${source.side} lets the replication role into database "${target.name}" from the address of the ${target.side}.`,
     disposition: error.disposition,
   });
 }

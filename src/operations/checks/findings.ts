@@ -529,6 +529,12 @@ export const FINDINGS = [
     remedy: 'Set cutover.reverse: false; then a cutover is for good.',
   },
   {
+    code: 'way-back-truncate',
+    severity: 'warning',
+    meaning: 'TRUNCATE does not travel back to a source that is older than 11.',
+    remedy: 'Let applications use DELETE as long as you may want to go back.',
+  },
+  {
     code: 'not-switched-over',
     severity: 'block',
     meaning: 'A rollback was asked for where applications do not use the new cluster.',

@@ -3,20 +3,23 @@ import { defineOperation, holds, lacks } from '../../engine/operation.ts';
 import type { OperationContext } from '../../engine/operation.ts';
 import { PgconvoyError, UnreachableError } from '../../errors.ts';
 import { DatabaseError } from '../../postgres/errors.ts';
+import { offers } from '../../postgres/versions.ts';
 import { openedDatabases } from '../cutover/opened.ts';
+import { swapped } from '../replication/way-back.ts';
 import { forgetProof, noteProof, provenBefore } from './canary/proof-note.ts';
-import { ROAD } from './canary/road.ts';
+import { ROAD, WAY_BACK } from './canary/road.ts';
 import type { RoadStep } from './canary/road.ts';
 import { canaryContext, dropScratch } from './canary/scratch-databases.ts';
 import type { Canary, Left } from './canary/scratch-databases.ts';
-import { dropScratchRole, lendRole } from './canary/scratch-role.ts';
+import { dropScratchRole, lendRole, lendRoleBack } from './canary/scratch-role.ts';
 import { sourceSettings } from './clusters/source-settings.ts';
 import { findingsIn } from './concern.ts';
 import type { CheckFinding, FindingCode } from './findings.ts';
+import { inWords, ofWayBack } from './other-direction.ts';
 
 /**
  * The canary: a scratch database is made on both sides, replicated end to end by the methods that real databases go by, compared
- * and taken away again. Changes both servers while it looks, and puts everything back; what a killed one has left is
+ * and taken away again. Where rows shall travel back after a cutover (`cutover.reverse`), so do those of the scratch database. Changes both servers while it looks, and puts everything back; what a killed one has left is
  * taken away by the next one, and by undo.
  * @see https://www.postgresql.org/docs/current/logical-replication.html
  */
@@ -29,7 +32,12 @@ export const proveEngine = defineOperation({
     /** Notes the proof in the ledger, and takes one of the last hour as good. Else nothing of it stays. */
     remember: z.boolean().default(false),
   }),
-  output: z.strictObject({ engine: z.string(), proven: z.enum(['now', 'before', 'not-needed', 'not-asked']) }),
+  output: z.strictObject({
+    engine: z.string(),
+    proven: z.enum(['now', 'before', 'not-needed', 'not-asked']),
+    /** Of a proof of now, where rows shall travel back. `not-tried`: setup has made the replication role, and a look changes nothing. */
+    wayBack: z.enum(['now', 'not-tried']).optional(),
+  }),
 
   async check(context) {
     const { engine, run } = context;
@@ -62,10 +70,13 @@ async function look(context: OperationContext<Remembering>) {
   if (input.remember && (await everythingOpened(context)))
     return holds({ engine: engine.name, proven: 'not-needed' as const });
   if (input.remember && (await provenBefore(context))) return holds({ engine: engine.name, proven: 'before' as const });
-  const found = left.every(({ usable }) => usable) ? await prove(context) : left.map(inTheWay);
+  const { found, wayBack } = left.every(({ usable }) => usable)
+    ? await prove(context)
+    : { found: left.map(inTheWay), wayBack: undefined };
   if (input.remember && !found.some(({ code }) => code !== 'canary-left')) await noteProof(context);
   await Promise.all([context.sourceLedger.dropIfEmpty(), context.targetLedger.dropIfEmpty()]);
-  return found.length > 0 ? lacks(found) : holds({ engine: engine.name, proven: 'now' as const });
+  if (found.length > 0) return lacks(found);
+  return holds({ engine: engine.name, proven: 'now' as const, ...(wayBack ? { wayBack } : {}) });
 }
 
 /** From the cutover of the last database on, no row travels any more. */
@@ -80,51 +91,67 @@ async function takeAway(context: OperationContext): Promise<{ readonly changed: 
   return { changed: dropped || role, left };
 }
 
-async function prove(context: OperationContext): Promise<CheckFinding[]> {
-  if (!(await lendRole(context))) return [roleDiffers(context)];
+interface Proof {
+  readonly found: CheckFinding[];
+  readonly wayBack?: 'now' | 'not-tried' | undefined;
+}
+
+async function prove(context: OperationContext): Promise<Proof> {
+  if (!(await lendRole(context))) return { found: [roleDiffers(context)] };
   let failure: CheckFinding | undefined;
+  let wayBack: Proof['wayBack'];
   try {
-    failure = await walk(context);
+    wayBack = await triedBack(context);
+    failure = await walk(context, wayBack === 'now' ? [...ROAD, ...WAY_BACK] : ROAD);
   } catch (error) {
     // What is left now is taken away by the next canary.
     await takeAway(context).catch(() => {});
     throw error;
   }
   const { left } = await takeAway(context);
-  return [...(failure ? [failure] : []), ...left.map(staysBehind)];
+  return { found: [...(failure ? [failure] : []), ...left.map(staysBehind)], wayBack };
+}
+
+/** A source that knows no origins has no way back, which is told elsewhere. */
+async function triedBack(context: OperationContext): Promise<Proof['wayBack']> {
+  if (!context.settings.cutover.reverse) return undefined;
+  if (!offers((await context.sourceCluster.facts()).major, 'replicationOrigins')) return undefined;
+  return (await lendRoleBack(context)) ? 'now' : 'not-tried';
 }
 
 /** Returns what went wrong; a server that went away is no verdict on the engine. */
-async function walk(context: OperationContext): Promise<CheckFinding | undefined> {
-  const canary = canaryContext(context);
-  for (const [done, step] of ROAD.entries()) {
+async function walk(context: OperationContext, road: readonly RoadStep[]): Promise<CheckFinding | undefined> {
+  const forth = canaryContext(context);
+  for (const [done, step] of road.entries()) {
     context.signal.throwIfAborted();
-    context.progress({ done, total: ROAD.length, note: step.title });
+    context.progress({ done, total: road.length, note: step.title });
+    const canary = step.back ? swapped(forth) : forth;
     try {
       await step.run(canary);
     } catch (error) {
       context.signal.throwIfAborted();
       const ourOwn = error instanceof UnreachableError && !TARGET_SAYS.test(error.message);
       if (!(error instanceof PgconvoyError) || ourOwn) throw error;
-      return await failed(canary, step, error);
+      const finding = await failed(canary, step, error);
+      return step.back ? ofWayBack(finding) : finding;
     }
   }
   return undefined;
 }
 
 /** What CREATE SUBSCRIPTION says where the target cannot connect to the source. */
-const TARGET_SAYS = /could not connect to the publisher|target server cannot reach the source/;
+const TARGET_SAYS = /could not connect to the publisher|server cannot reach the (source|target)/;
 
 async function failed(canary: Canary, { title, side }: RoadStep, error: PgconvoyError): Promise<CheckFinding> {
-  const { engine, source, settings } = canary;
+  const { engine, source, target, settings } = canary;
   const found = { side, object: title };
   if (/pg_hba\.conf/.test(error.message)) {
     return {
       ...found,
       code: 'engine-unproven',
       severity: 'warning',
-      message: `The ${engine.name} engine could not be tried, because pg_hba.conf of the source does not let the target into the scratch database: ${error.message}`,
-      remedy: `In pg_hba.conf of the source let the role ${settings.replication.role} into the database ${source.name} too, then: SELECT pg_reload_conf(); (whether it gets into yours is checked apart)`,
+      message: `The ${engine.name} engine could not be tried, because pg_hba.conf of the ${source.side} does not let the ${target.side} into the scratch database: ${error.message}`,
+      remedy: `In pg_hba.conf of the ${source.side} let the role ${settings.replication.role} into the database ${source.name} too, then: SELECT pg_reload_conf(); (whether it gets into yours is checked apart)`,
     };
   }
   return {
@@ -145,7 +172,8 @@ const SETTINGS: readonly (readonly [words: RegExp, code: FindingCode])[] = [
 async function remedyFor(canary: Canary, { message }: PgconvoyError): Promise<string | undefined> {
   const setting = SETTINGS.find(([words]) => words.test(message))?.[1];
   if (setting === undefined) return undefined;
-  return findingsIn(await sourceSettings.look(canary)).find(({ code }) => code === setting)?.remedy;
+  const remedy = findingsIn(await sourceSettings.look(canary)).find(({ code }) => code === setting)?.remedy;
+  return canary.source.side === 'source' ? remedy : remedy && inWords(remedy);
 }
 
 /** A privilege is missing, usually: without it nothing can be tried. */

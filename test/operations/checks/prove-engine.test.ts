@@ -49,11 +49,11 @@ describe.each([
   ['native', 15, 18],
   ['pglogical', 13, 18],
 ] as const)('%s from %i to %i', (engine, source, target) => {
-  test('the engine carries a scratch database, and nothing of it stays', async () => {
-    await using pair = await TestPair.open({ engine, source, target });
+  test('the engine carries a scratch database over and back, and nothing of it stays', async () => {
+    await using pair = await TestPair.open({ engine, source, target, settings: { cutover: { reverse: true } } });
     const { changed, output, findings } = await prove(pair);
     expect(findings).toEqual([]);
-    expect({ changed, output }).toEqual({ changed: false, output: { engine, proven: 'now' } });
+    expect({ changed, output }).toEqual({ changed: false, output: { engine, proven: 'now', wayBack: 'now' } });
     expect(await traces(pair)).toEqual([]);
   });
 });
@@ -81,6 +81,33 @@ test('pglogical, killed anywhere: the next one takes away what is left and start
   const native = { ...pair.context(undefined, { input: { remember: false } }), engine: engineFor('native', 13) };
   expect((await runOperation(proveEngine, native)).output).toEqual({ engine: 'native', proven: 'now' });
   expect(await traces(pair)).toEqual([]);
+});
+
+test('an old cluster that cannot subscribe is told before a cutover; killed on the way back nothing stays', async () => {
+  await using source = await startCluster({ major: 15, settings: { max_logical_replication_workers: 0 } });
+  await using pair = await TestPair.open({ source, settings: { cutover: { reverse: true } } });
+  await kill(pair, 8);
+  const { findings } = await prove(pair);
+  expect(findings).toMatchObject([
+    {
+      code: 'engine-fails',
+      severity: 'block',
+      side: 'source',
+      object: 'replicating INSERT, UPDATE and DELETE back',
+      message: expect.stringMatching(
+        /^For the way back: The native engine was tried .*max_logical_replication_workers/,
+      ),
+      remedy: expect.stringMatching(/max_logical_replication_workers on the source[^]*cutover\.reverse: false/),
+    },
+  ]);
+  expect(await traces(pair)).toEqual([]);
+
+  // What setup has made is not changed by a look.
+  await runOperation(createReplicationRole, pair.context(undefined));
+  expect((await prove(pair)).output).toEqual({ engine: 'native', proven: 'now', wayBack: 'not-tried' });
+  expect((await createReplicationRole.check(pair.context(undefined))).holds).toBe(true);
+  expect((await createReplicationRole.check(pair.context(undefined, { reversed: true }))).holds).toBe(false);
+  await createReplicationRole.undo!(pair.context(undefined));
 });
 
 describe('two servers that fit', () => {

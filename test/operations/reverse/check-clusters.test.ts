@@ -5,6 +5,7 @@ import { TestPair } from '../../helpers/pair.ts';
 
 test('what the way back needs is checked in the other direction, in the words of the configuration', async () => {
   await using pair = await TestPair.open({
+    source: 10,
     settings: { cutover: { reverse: true }, target: { fromSource: { port: 1 } } },
   });
   await pair.database('one');
@@ -24,6 +25,7 @@ test('what the way back needs is checked in the other direction, in the words of
   );
   expect(verdict.output?.points.map(({ title }) => title)).toContain('the way back: open transactions');
   const found: readonly Finding[] = verdict.holds ? [] : verdict.missing;
+  expect(found).toContainEqual(expect.objectContaining({ code: 'way-back-truncate', severity: 'warning' }));
   expect(found.filter(({ message }) => message.startsWith('For the way back'))).toMatchObject([
     {
       code: 'source-unreachable',

@@ -92,6 +92,9 @@ test.for<readonly [Major, Major, EngineName]>([
   const [first] = await write('target', 2);
   expect(first).toEqual({ id: 102 });
   await same();
+  // Workers of 10 would end at a TRUNCATE.
+  const truncates = await pair.query('target', database, `select pubtruncate as yes from pg_publication`);
+  expect(truncates).toEqual(engine === 'native' ? [{ yes: from > 10 }] : []);
   // In whichever direction rows travel they can be compared, and a row that somebody has changed is found.
   const compared = () => runOperation(op.compareLive, pair.context(database));
   expect(await compared()).toMatchObject({ findings: [], output: { tables: 3, differing: 0 } });

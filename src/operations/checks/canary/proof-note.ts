@@ -11,7 +11,10 @@ const Proof = z.object({
   at: z.number(),
 });
 
-const keyOf = ({ engine }: OperationContext) => ({ kind: 'engine-proof', object: engine.name });
+/** That of an engine in both directions, and of the way forth alone. */
+const keysOf = ({ engine }: OperationContext) =>
+  [' and back', ''].map((direction) => ({ kind: 'engine-proof', object: `${engine.name}${direction}` }));
+const keyOf = (context: OperationContext) => keysOf(context)[context.settings.cutover.reverse ? 0 : 1]!;
 
 /** Whether this engine has been proven between these two servers, a short while ago, and both run as they did. */
 export async function provenBefore(context: OperationContext): Promise<boolean> {
@@ -27,9 +30,12 @@ export const noteProof = async (context: OperationContext): Promise<void> =>
 
 /** Returns whether there was a proof to forget. */
 export async function forgetProof(context: OperationContext): Promise<boolean> {
-  if (!(await context.targetLedger.find(keyOf(context)))) return false;
-  await context.targetLedger.forget(keyOf(context));
-  return true;
+  let forgotten = false;
+  for (const key of keysOf(context)) {
+    forgotten = (await context.targetLedger.find(key)) !== undefined || forgotten;
+    await context.targetLedger.forget(key);
+  }
+  return forgotten;
 }
 
 async function proofNow({ sourceCluster, targetCluster }: OperationContext): Promise<z.output<typeof Proof>> {

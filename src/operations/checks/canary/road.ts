@@ -9,7 +9,9 @@ import { tablesWithout } from '../../../replication/table-names.ts';
 import { markWal } from '../../cutover/fence.ts';
 import { copyTrouble } from '../../replication/copy-trouble.ts';
 import { pairOf } from '../../replication/pair.ts';
+import { swapped } from '../../replication/way-back.ts';
 import { grantReplicationRole } from '../../roles/grant-replication-role.ts';
+import { inWords } from '../other-direction.ts';
 import { createScratch, SCHEMA } from './scratch-databases.ts';
 import type { Canary } from './scratch-databases.ts';
 
@@ -26,6 +28,8 @@ export interface RoadStep {
   /** What is being done, as it is said where it fails. */
   readonly title: string;
   readonly side: Side;
+  /** In the other direction: it is handed the canary with its sides changed. */
+  readonly back?: true;
   run(canary: Canary): Promise<void>;
 }
 
@@ -41,6 +45,22 @@ export const ROAD: readonly RoadStep[] = [
   { title: 'subscribing the target to the source', side: 'target', run: subscribe },
   { title: 'copying rows', side: 'target', run: copy },
   { title: 'replicating INSERT, UPDATE, DELETE and TRUNCATE', side: 'target', run: change },
+];
+
+/**
+ * The way back of the same databases: once the way forth has ended, what a cutover prepares and then starts (`switch-reverse`,
+ * `start-reverse`). Nothing is copied.
+ */
+export const WAY_BACK: readonly RoadStep[] = [
+  { title: 'publishing their tables on the target', side: 'target', back: true, run: publishBack },
+  {
+    title: 'creating the replication slot on the target',
+    side: 'target',
+    back: true,
+    run: (canary) => canary.engine.createSlot(pairOf(canary), STEP_MS),
+  },
+  { title: 'subscribing the source to the target', side: 'source', back: true, run: subscribeBack },
+  { title: 'replicating INSERT, UPDATE and DELETE back', side: 'source', back: true, run: changeBack },
 ];
 
 /** What is tried, each with a name that has to be quoted. */
@@ -79,6 +99,42 @@ async function prepare(canary: Canary): Promise<void> {
   await source.run(sql`insert into ${emptied} values (1), (2)`);
   const verdict = await grantReplicationRole.check(canary);
   if (!verdict.holds) await grantReplicationRole.apply?.(canary, verdict.missing);
+}
+
+async function publishBack(canary: Canary): Promise<void> {
+  const { engine } = canary;
+  const forth = pairOf(swapped(canary));
+  await engine.dropSubscription(forth);
+  await engine.dropSlot(forth);
+  const verdict = await grantReplicationRole.check(canary);
+  if (!verdict.holds) await grantReplicationRole.apply?.(canary, verdict.missing);
+  await publish(canary);
+}
+
+async function subscribeBack(canary: Canary): Promise<void> {
+  const { engine } = canary;
+  const pair = pairOf(canary);
+  await engine.createSubscription(pair, { copy: false });
+  await engine.beginAt(pair, await markWal(canary));
+  await engine.confirmAtOnce(pair);
+  await engine.enable(pair);
+}
+
+async function changeBack(canary: Canary): Promise<void> {
+  const { source, engine, sourceCluster, targetCluster } = canary;
+  // Behind the keys that have come over, as a cutover sets it.
+  await source.run(sql`select setval(pg_get_serial_sequence(${items.text}, 'select'), 1000)`);
+  await source.run(sql`insert into ${items} (name, amount) values ('back', 6), ('gone', 7)`);
+  await source.run(sql`update ${items} set name = 'back again', amount = amount + 0.25 where name = 'back'`);
+  await source.run(sql`delete from ${items} where name = 'gone'`);
+  const majors = await Promise.all([sourceCluster.facts(), targetCluster.facts()]);
+  if (engine.name !== 'native' || majors.every(({ major }) => offers(major, 'publishTruncate'))) {
+    await source.run(sql`truncate ${emptied}`);
+  }
+  await source.run(sql`insert into ${emptied} values (4)`);
+  const lsn = await markWal(canary);
+  await until(canary, () => engine.reached(pairOf(canary), lsn));
+  await compare(canary, 'after the changes of the way back');
 }
 
 async function publish(canary: Canary): Promise<void> {
@@ -138,18 +194,21 @@ async function until(canary: Canary, arrived: () => Promise<boolean>): Promise<v
       const trouble = await copyTrouble(canary, subscription);
       looks = { at: Date.now(), inVain: trouble ? looks.inVain + 1 : 0 };
       if (trouble && (trouble.lasting || looks.inVain >= LOOKS)) {
-        throw new PgconvoyError(trouble.message, { hint: trouble.hint });
+        throw new PgconvoyError(words(canary, trouble.message), { hint: words(canary, trouble.hint) });
       }
     }
     if (Date.now() - started > STEP_MS) {
       throw new DeadlineExceeded(`nothing came within ${STEP_MS} ms`, {
-        hint: "The reason is in the target server's log: look there for `logical replication`.",
+        hint: `The reason is in the log of the ${canary.target.side} server: look there for \`logical replication\`.`,
       });
     }
     await sleep(pause, undefined, { signal });
     pause = Math.min(LOOK_MOST_MS, pause * 1.3);
   }
 }
+
+/** What speaks of source and target as the way forth has them. */
+const words = ({ source }: Canary, text: string): string => (source.side === 'source' ? text : inWords(text));
 
 const Rows = z.object({ rows: z.array(z.string()) });
 
@@ -160,7 +219,7 @@ async function compare(canary: Canary, when: string): Promise<void> {
     const [wanted, found] = await Promise.all([read(canary.source), read(canary.target)]);
     if (JSON.stringify(wanted) === JSON.stringify(found)) continue;
     throw new PgconvoyError(
-      `${when} the rows of ${table.text} differ: ${wanted.join(' ')} on the source, ${found.join(' ')} on the target`,
+      `${when} the rows of ${table.text} differ: ${wanted.join(' ')} on the ${canary.source.side}, ${found.join(' ')} on the ${canary.target.side}`,
       { hint: 'This engine must not carry real databases. Please report it, with the exact versions of both servers.' },
     );
   }

@@ -8,6 +8,7 @@ import { id, sql } from '../../../postgres/sql.ts';
 import { takingBack } from '../../../replication/engines.ts';
 import { canaryDatabase } from '../../../replication/names.ts';
 import { pairOf } from '../../replication/pair.ts';
+import { swapped } from '../../replication/way-back.ts';
 
 /** How long DROP DATABASE may take, milliseconds. */
 const DROP_MS = 10_000;
@@ -82,10 +83,13 @@ export async function dropScratch(canary: Canary): Promise<{ readonly dropped: b
   const engine = takingBack(canary.engine);
   const there = await scratchDatabases(canary);
   const usable = (end: Database) => there.some((one) => one.end === end && !one.invalid);
-  if (usable(target)) await engine.dropSubscription(pairOf(canary));
-  if (usable(source)) {
-    await engine.dropSlot(pairOf(canary));
-    await engine.unpublish(pairOf(canary));
+  const [forth, back] = [pairOf(canary), pairOf(swapped(canary))];
+  if (usable(target)) await engine.dropSubscription(forth);
+  if (usable(source)) await engine.dropSubscription(back);
+  for (const [end, pair] of [[source, forth] as const, [target, back] as const]) {
+    if (!usable(end)) continue;
+    await engine.dropSlot(pair);
+    await engine.unpublish(pair);
   }
   const left = (await Promise.all(there.map(dropOne))).flatMap((one) => one ?? []);
   return { dropped: left.length < there.length, left };

@@ -1,4 +1,5 @@
 import type { OperationContext } from '../../../engine/operation.ts';
+import { swapped } from '../../replication/way-back.ts';
 import { createReplicationRole } from '../../roles/create-replication-role.ts';
 
 /** Notes that the replication role was made for the canary alone. */
@@ -16,6 +17,19 @@ export async function lendRole(context: OperationContext): Promise<boolean> {
   if (!(verdict.missing.includes('role') && verdict.missing.includes('secret'))) return false;
   await context.sourceLedger.record(noteOf(context), null);
   await createReplicationRole.apply?.(job, verdict.missing);
+  return true;
+}
+
+/**
+ * The same role for the way back, on the target. Only where it was made for the canary alone, and goes with it, or is there as it should be:
+ * what setup has made is not changed by a look.
+ */
+export async function lendRoleBack(context: OperationContext): Promise<boolean> {
+  const back = { ...swapped(context), input: {} };
+  const verdict = await createReplicationRole.check(back);
+  if (verdict.holds) return true;
+  if (!(await context.sourceLedger.find(noteOf(context)))) return false;
+  await createReplicationRole.apply?.(back, verdict.missing);
   return true;
 }
 

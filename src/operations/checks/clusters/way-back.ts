@@ -5,6 +5,7 @@ import { swapped } from '../../replication/way-back.ts';
 import { findingsIn } from '../concern.ts';
 import type { CheckPoint, Concern } from '../concern.ts';
 import type { CheckFinding } from '../findings.ts';
+import { inWords, ofWayBack } from '../other-direction.ts';
 import { capacityOf, limitsOf, room } from './capacity.ts';
 import type { Capacity } from './capacity.ts';
 import { pglogicalTargetCapacity } from './pglogical-capacity.ts';
@@ -32,7 +33,10 @@ export const wayBack: readonly Concern[] = [
       const { major } = await sourceCluster.facts();
       if (!offers(major, 'replicationOrigins')) return [unsupported(major)];
       if (engine.name === 'pglogical') return mirror(await pglogicalTargetCapacity.look(swapped(context)));
-      return judgeSourceForWayBack(await capacityOf(sourceCluster), run.databases.length).map(forWayBack);
+      return [
+        ...judgeSourceForWayBack(await capacityOf(sourceCluster), run.databases.length).map(forWayBack),
+        ...(offers(major, 'publishTruncate') ? [] : [noTruncate(major)]),
+      ];
     },
   },
 ];
@@ -68,6 +72,16 @@ const unsupported = (major: number): CheckFinding => ({
   remedy: 'Set cutover.reverse: false in the configuration; then a cutover is for good.',
 });
 
+/** Its workers end at the first word of one, so the new cluster does not send it. */
+const noTruncate = (major: number): CheckFinding => ({
+  code: 'way-back-truncate',
+  severity: 'warning',
+  side: 'source',
+  message: `The source is PostgreSQL ${major}, to which TRUNCATE does not travel: a table that is emptied by it on the target keeps its rows on the source.`,
+  remedy:
+    'Let applications use DELETE as long as you may want to go back. A rollback compares both sides and tells such a table.',
+});
+
 const mirrored = (finding: CheckFinding): CheckFinding => ({
   ...finding,
   side: finding.side === 'source' ? 'target' : 'source',
@@ -75,24 +89,11 @@ const mirrored = (finding: CheckFinding): CheckFinding => ({
   remedy: inWords(finding.remedy),
 });
 
-/** The same sentence of the other direction. */
-function inWords(text: string): string {
-  return text.replaceAll(/\b(source\.fromTarget|source|target)\b/g, (word) =>
-    word === 'source.fromTarget' ? 'target.fromSource' : word === 'source' ? 'target' : 'source',
-  );
-}
-
 const forWayBack = (point: CheckPoint): CheckPoint => ({
   ...point,
   id: `way-back-${point.id}`,
   title: `the way back: ${point.title}`,
   findings: findingsIn([point]).map(ofWayBack),
-});
-
-const ofWayBack = (finding: CheckFinding): CheckFinding => ({
-  ...finding,
-  message: `For the way back: ${finding.message}`,
-  remedy: `${finding.remedy}\nOr do without a way back: cutover.reverse: false in the configuration.`,
 });
 
 /** @see https://www.postgresql.org/docs/current/logical-replication-config.html */
