@@ -5,7 +5,7 @@ import { PgconvoyError } from '../../src/errors.ts';
 import { approveRun, cancelRun } from '../../src/queue/control.ts';
 import { listRuns, readRun } from '../../src/queue/read-run.ts';
 import { stepId } from '../../src/queue/queues.ts';
-import { databases, openWorld, stepOf, steps, testOnRedis, threeSteps } from './world.ts';
+import { databases, openWorld, stepOf, steps, threeSteps } from './world.ts';
 import type { Behaviour } from './world.ts';
 import { eventually } from '../helpers/wait.ts';
 
@@ -121,7 +121,7 @@ test('what a cancel takes back begins when nothing of the run is active, and for
   expect(again.summary).toMatchObject({ changed: 3, unchanged: 1 });
 });
 
-testOnRedis('where the cancel had nothing to take back, the run can be resumed, and cancelled again', async () => {
+test('where the cancel had nothing to take back, the run can be resumed, and cancelled again', async () => {
   await using world = await openWorld();
   const fence = eachDatabase(world.operation('fence', { queue: 'cutover' }));
   const flow = world.workflow([eachDatabase(world.operation('one')), fence], [undo(fence)]);
@@ -140,25 +140,22 @@ testOnRedis('where the cancel had nothing to take back, the run can be resumed, 
   await world.until(id, 'completed');
 });
 
-testOnRedis(
-  'a cancel that died in the middle is completed by cancelling again, and cannot be resumed before',
-  async () => {
-    await using world = await openWorld();
-    const fence = eachDatabase(world.operation('fence'));
-    const flow = world.workflow([fence], [undo(fence)]);
-    const id = await world.start(flow, databases('a'));
-    await world.cancel(id, flow);
-    await (await world.queues.run.getJob(`${id}-undo`))?.remove();
-    await expect(world.resume(id, flow)).rejects.toMatchObject({
-      hint: expect.stringContaining(`pgconvoy cancel ${id}`),
-    });
-    expect((await world.cancel(id, flow)).undoneBy).toBe(`${id}-undo`);
-    await world.work(flow);
-    await world.until(`${id}-undo`, 'completed');
-    await world.resume(id, flow);
-    await world.until(id, 'completed');
-  },
-);
+test('a cancel that died in the middle is completed by cancelling again, and cannot be resumed before', async () => {
+  await using world = await openWorld();
+  const fence = eachDatabase(world.operation('fence'));
+  const flow = world.workflow([fence], [undo(fence)]);
+  const id = await world.start(flow, databases('a'));
+  await world.cancel(id, flow);
+  await (await world.queues.run.getJob(`${id}-undo`))?.remove();
+  await expect(world.resume(id, flow)).rejects.toMatchObject({
+    hint: expect.stringContaining(`pgconvoy cancel ${id}`),
+  });
+  expect((await world.cancel(id, flow)).undoneBy).toBe(`${id}-undo`);
+  await world.work(flow);
+  await world.until(`${id}-undo`, 'completed');
+  await world.resume(id, flow);
+  await world.until(id, 'completed');
+});
 
 test('resume is refused while another run works on the same databases', async () => {
   await using world = await openWorld();

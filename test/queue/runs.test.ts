@@ -3,7 +3,7 @@ import { approval, barrier, cluster, eachDatabase } from '../../src/engine/workf
 import { PgconvoyError } from '../../src/errors.ts';
 import { approveRun } from '../../src/queue/control.ts';
 import { latestRun, listRuns, readRun, runLogs, workersListening } from '../../src/queue/read-run.ts';
-import { databases, openWorld, stepOf, steps, testOnRedis, threeSteps } from './world.ts';
+import { databases, openWorld, stepOf, steps, threeSteps } from './world.ts';
 import { eventually } from '../helpers/wait.ts';
 
 const deny =
@@ -64,7 +64,7 @@ test('walks cluster rows, lanes, barriers and a gate in order, and sums up', asy
   expect(await workersListening(world.queues)).toEqual({ count: 1, names: ['first-worker'] });
 });
 
-testOnRedis('a second run of the same changes nothing and says so', async () => {
+test('a second run of the same changes nothing and says so', async () => {
   await using world = await openWorld();
   const flow = threeSteps(world);
   await world.work(flow);
@@ -118,7 +118,7 @@ test('two lanes fail, the others reach the barrier; retry finishes the run and r
   expect((await world.retry(id, flow)).retried).toEqual([]);
 });
 
-testOnRedis('retry of one database leaves the others, and knows what is not there', async () => {
+test('retry of one database leaves the others, and knows what is not there', async () => {
   await using world = await openWorld();
   const flow = threeSteps(world);
   world.on('two', deny());
@@ -164,7 +164,7 @@ test('a passing error is tried again by itself; a defect too, and its stack trac
   expect(world.logged.join('')).not.toContain('geheim');
 });
 
-testOnRedis('waiting for what somebody holds uses up no attempt, and ends at the deadline', async () => {
+test('waiting for what somebody holds uses up no attempt, and ends at the deadline', async () => {
   await using world = await openWorld();
   const flow = threeSteps(world);
   const held = (context: { source: { name: string } }, attempt: number) => {
@@ -191,7 +191,7 @@ testOnRedis('waiting for what somebody holds uses up no attempt, and ends at the
   await world.until(id, 'completed');
 });
 
-testOnRedis('findings are kept by a step that they block, and do not block where the row only reports', async () => {
+test('findings are kept by a step that they block, and do not block where the row only reports', async () => {
   await using world = await openWorld();
   const finding = {
     code: 'no-identity',
@@ -283,37 +283,34 @@ test('a second run that changes one of the same databases is refused by name; on
   await world.start(flow, [b!]);
 });
 
-testOnRedis(
-  "a run that its checks hold up before it changed anything is in nobody's way, and must ask before it goes on",
-  async () => {
-    await using world = await openWorld();
-    const finding = {
-      code: 'no-key',
-      severity: 'block',
-      side: 'source',
-      message: 'No key.',
-      remedy: 'Add one.',
-    } as const;
-    let mended = false;
-    const check = world.preflight('check-identity', () => (mended ? [] : [finding]));
-    const held = world.workflow([
-      eachDatabase(check, {}, { findings: 'block' }),
-      barrier('Nothing blocks'),
-      eachDatabase(world.operation('setup')),
-    ]);
-    const fix = { ...world.workflow([eachDatabase(world.operation('fix'))]), name: 'fix' };
-    await world.work([held, fix]);
-    const first = await world.start(held, databases('a'));
-    await world.until(first, 'failed-steps');
-    world.on('fix', () => new Promise((resolve) => setTimeout(resolve, 500)));
-    const second = await world.start(fix, databases('a'));
-    await expect(world.retry(first, held)).rejects.toThrow(`Run ${second} (fix`);
-    await world.until(second, 'completed');
-    mended = true;
-    await world.retry(first, held);
-    await world.until(first, 'completed');
-  },
-);
+test("a run that its checks hold up before it changed anything is in nobody's way, and must ask before it goes on", async () => {
+  await using world = await openWorld();
+  const finding = {
+    code: 'no-key',
+    severity: 'block',
+    side: 'source',
+    message: 'No key.',
+    remedy: 'Add one.',
+  } as const;
+  let mended = false;
+  const check = world.preflight('check-identity', () => (mended ? [] : [finding]));
+  const held = world.workflow([
+    eachDatabase(check, {}, { findings: 'block' }),
+    barrier('Nothing blocks'),
+    eachDatabase(world.operation('setup')),
+  ]);
+  const fix = { ...world.workflow([eachDatabase(world.operation('fix'))]), name: 'fix' };
+  await world.work([held, fix]);
+  const first = await world.start(held, databases('a'));
+  await world.until(first, 'failed-steps');
+  world.on('fix', () => new Promise((resolve) => setTimeout(resolve, 500)));
+  const second = await world.start(fix, databases('a'));
+  await expect(world.retry(first, held)).rejects.toThrow(`Run ${second} (fix`);
+  await world.until(second, 'completed');
+  mended = true;
+  await world.retry(first, held);
+  await world.until(first, 'completed');
+});
 
 test('a gate asks nobody where every database has observed what makes it needless, and asks where one has not', async () => {
   await using world = await openWorld();
@@ -364,7 +361,7 @@ test('approving says what it cannot approve; a gate promoted by somebody else st
   await expect(approveRun(world.queues, id, 'other')).rejects.toThrow(/already approved, by boss at 20/);
 });
 
-testOnRedis('a run of a version whose workflow had other steps is refused with the way out', async () => {
+test('a run of a version whose workflow had other steps is refused with the way out', async () => {
   await using world = await openWorld();
   const old = world.workflow([eachDatabase(world.operation('one'))]);
   const current = world.workflow([eachDatabase(world.operation('one')), eachDatabase(world.operation('two'))]);

@@ -1,4 +1,4 @@
-/** A worker in a process of its own, to be killed: `tsx worker-process.ts URL PREFIX PLACE`. Says `ready` when it listens. */
+/** A worker in a process of its own, to be killed: `worker-process URL PREFIX PLACE`. Says `ready` when it listens. */
 import { openWorld, threeSteps } from './world.ts';
 
 const [url = '', prefix = '', place = ''] = process.argv.slice(2);

@@ -5,7 +5,6 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import { test } from 'vitest';
 import * as z from 'zod';
 import type { Finding } from '../../src/engine/finding.ts';
 import { defineOperation, definePreflight, holds, lacks } from '../../src/engine/operation.ts';
@@ -56,12 +55,6 @@ export const usePostgres = (): void => {
   backend = 'postgres';
 };
 export const onRedis = (): boolean => backend === 'redis';
-type AddTest = (name: string, body: () => Promise<void>, timeoutMs?: number) => void;
-/** What is the same wherever the jobs are, and costs time. */
-export const testOnRedis: AddTest = (...what) => {
-  const add: AddTest = onRedis() ? test : () => {};
-  add(...what);
-};
 
 export interface World extends AsyncDisposable {
   readonly url: string;
