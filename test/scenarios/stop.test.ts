@@ -5,17 +5,21 @@ import { expect, test } from 'vitest';
 import type { Report } from '../../src/cli/report/report.ts';
 import { subscriptionName } from '../../src/replication/names.ts';
 import { lit } from '../../src/postgres/sql.ts';
+import type { Notice } from '../../src/queue/notices.ts';
 import { onServer } from '../helpers/pair.ts';
+import { startReceiver } from '../helpers/receiver.ts';
 import { runFolder } from '../helpers/run-folder.ts';
 import { assertRun, Scenario, stepsOf } from '../helpers/scenario.ts';
 import { eventually } from '../helpers/wait.ts';
 
 test('a target that cannot take the last row: stop gives both databases back and drops nothing; retry opens both, with the rows', async () => {
   const told = join(mkdtempSync(join(runFolder(), 'stop-')), 'told');
+  await using receiver = await startReceiver();
   await using scenario = await Scenario.open({
     databases: ['testdb', 'shop'],
     config: {
       deadlines: { fence: '2s' },
+      notifications: { webhooks: [{ name: 'on call', url: receiver.url, on: ['given-back'] }] },
       cutover: { hooks: [{ at: 'before-fence', command: ['sh', '-c', `echo jobs stop >> ${told}`] }] },
     },
   });
@@ -58,6 +62,23 @@ test('a target that cannot take the last row: stop gives both databases back and
     },
     { timeoutMs: 60_000 },
   );
+  // Whoever is on call was told, of each once.
+  const notices = await eventually(
+    () => {
+      const all = receiver.taken.flatMap(({ body }) => body.notices as Notice[]);
+      expect(all.map(({ database }) => database).toSorted()).toEqual(['shop', 'testdb']);
+      return all;
+    },
+    { timeoutMs: 20_000 },
+  );
+  for (const notice of notices)
+    expect(notice).toMatchObject({
+      event: 'given-back',
+      run: failed.id,
+      what: expect.stringContaining('was given back: it takes writes where it did before'),
+      why: expect.stringMatching(/./),
+      next: expect.stringContaining(`pgconvoy retry ${failed.id}`),
+    });
   expect((await scenario.command('retry', failed.id)).code).toBe(0);
   await scenario.follow(failed.id);
   expect(await ways()).toEqual([]);
@@ -76,4 +97,5 @@ test('a target that cannot take the last row: stop gives both databases back and
   }
   const text = (await scenario.program.run('report', failed.id)).stdout;
   expect(text).toContain('2 times: it was given back in between');
+  expect(receiver.taken.flatMap(({ body }) => body.notices as Notice[])).toHaveLength(2);
 });
