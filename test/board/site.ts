@@ -17,6 +17,8 @@ export interface Site extends AsyncDisposable {
   get(path: string, headers?: Record<string, string>): Promise<Response>;
   /** With cookie and header, as a page of the board sends it. */
   change(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Response>;
+  /** Ends the board, and all that are connected to it. @returns what starts it again at the same address */
+  stopBoard(): Promise<() => Promise<void>>;
 }
 
 const NOBODY_THERE: ReadClusters = async () => ({
@@ -38,13 +40,15 @@ interface SiteOptions {
 export async function openSite(options: SiteOptions = {}): Promise<Site> {
   const world = await openWorld(options.server);
   const config = Config.shape.board.parse({ port: 0, ...options.config });
-  const board = await startBoard({
-    config,
-    queues: world.queues,
-    steering: { workflows: options.workflows ?? [], budgets: BUDGETS, by: 'somebody@here', version: '0.0.1' },
-    readClusters: options.readClusters ?? NOBODY_THERE,
-    log: createLogger('debug', { write: (line: string) => void world.logged.push(line) }),
-  });
+  const start = (port: number) =>
+    startBoard({
+      config: { ...config, port },
+      queues: world.queues,
+      steering: { workflows: options.workflows ?? [], budgets: BUDGETS, by: 'somebody@here', version: '0.0.1' },
+      readClusters: options.readClusters ?? NOBODY_THERE,
+      log: createLogger('debug', { write: (line: string) => void world.logged.push(line) }),
+    });
+  let board = await start(config.port);
   const url = board.url.replace(/\/$/, '');
   return {
     world,
@@ -62,6 +66,10 @@ export async function openSite(options: SiteOptions = {}): Promise<Site> {
         },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       }),
+    async stopBoard() {
+      await board[Symbol.asyncDispose]();
+      return async () => void (board = await start(Number(new URL(url).port)));
+    },
     async [Symbol.asyncDispose]() {
       await board[Symbol.asyncDispose]();
       await world[Symbol.asyncDispose]();
