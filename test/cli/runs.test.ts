@@ -3,11 +3,13 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Report } from '../../src/cli/report/report.ts';
+import { widthOf } from '../../src/cli/render/text.ts';
 import type { RunLine, RunView } from '../../src/queue/types.ts';
 import { onServer } from '../helpers/pair.ts';
 import { builtProgram, Program } from '../helpers/program.ts';
 import { startCluster, startRedis } from '../helpers/servers.ts';
 import type { Cluster, RedisServer } from '../helpers/servers.ts';
+import { PseudoTerminal } from '../helpers/pseudo-terminal.ts';
 import { eventually } from '../helpers/wait.ts';
 
 let source: Cluster;
@@ -130,6 +132,24 @@ test('without a worker it says so; who leaves by Ctrl-C is told how to come back
   }
 });
 
+/** At a terminal of 80 columns, of somebody who wants no colours. @returns the exit code */
+async function atEightyColumns(...words: readonly string[]): Promise<number> {
+  const terminal = new PseudoTerminal([process.execPath, await builtProgram(), ...words], {
+    cwd: program.folder,
+    env: { NO_COLOR: '1', HOME: program.folder },
+    columns: 80,
+  });
+  const code = await terminal.ended();
+  expect(terminal.screen).toMatch(/\S/);
+  // What a person copies stays in one piece.
+  const lines = terminal.screen.split('\n').filter((line) => !/^ *→/.test(line));
+  expect(lines.filter((line) => widthOf(line) > 80)).toEqual([]);
+  // Movements of the cursor are no colours.
+  const escapes = terminal.written.split('\u001b').slice(1);
+  expect(escapes.filter((one) => /^\[[\d;]*m/.test(one))).toEqual([]);
+  return code;
+}
+
 describe('with a worker', () => {
   test('what blocks is told in full, ends with 3, and retry carries the run on', async () => {
     await onServer(source, 'zoo', 'create table fish (name text)');
@@ -148,8 +168,9 @@ describe('with a worker', () => {
     expect(blocked.code).toBe(3);
     expect(blocked.stdout).toContain('✗ zoo: check-database failed');
     expect(blocked.stdout).toContain(`→ then: pgconvoy retry ${run!.id} --database zoo`);
-    expect(blocked.stdout).toContain('1 step failed in 1 database; 1 other database went as far as possible');
+    expect(blocked.stdout).toMatch(/1 step failed in 1 database; 1 other\s+database\s+went\s+as\s+far\s+as\s+possible/);
 
+    expect(await atEightyColumns('status', run!.id, '--watch')).toBe(3);
     // The remedy is a run of its own, and the one that is held up before any change does not stand in its way.
     expect((await program.run('fix')).code).toBe(0);
     const retried = await program.json('retry');
@@ -166,7 +187,7 @@ describe('with a worker', () => {
   test('again: the second time changes nothing and says so', async () => {
     const again = await program.run('setup');
     expect(again.code).toBe(0);
-    expect(again.stdout).toMatch(/; nothing to change: \d+ steps already hold/);
+    expect(again.stdout).toMatch(/; nothing to change: \d+ steps\s+already\s+hold/);
   });
 
   test('an upgrade without a terminal ends with 6 and the line to type', async () => {
@@ -197,7 +218,9 @@ describe('with a worker', () => {
   test('approve carries the upgrade to its end', async () => {
     const { run } = (await program.json<{ run: RunView }>('status')).document;
     expect((await program.run('status')).stdout).toMatch(/^engine {2}native; .*\n\n.*2 databases: 2 replicating\n/ms);
+    const followed = atEightyColumns('status', run.id, '--watch');
     expect((await program.run('approve')).stdout).toContain('approved: Switch over now?');
+    expect(await followed).toBe(0);
     const done = await program.json<{ run: RunView; outages: readonly { database: string; milliseconds: number }[] }>(
       'status',
       run.id,
@@ -275,7 +298,7 @@ describe('with a worker', () => {
 
   test('upgrade, again: every database is open, so nobody is asked and nothing is changed', async () => {
     const again = await program.run('upgrade');
-    expect(again.stdout).toMatch(/nothing to change: \d+ steps already hold/);
+    expect(again.stdout).toMatch(/nothing to change: \d+ steps\s+already\s+hold/);
     expect(again.code).toBe(0);
   });
 
@@ -286,6 +309,6 @@ describe('with a worker', () => {
 
   test('uninstall, twice', async () => {
     expect((await program.run('uninstall')).stdout).toMatch(/^✓ uninstall completed/);
-    expect((await program.run('uninstall')).stdout).toMatch(/nothing to change: \d+ steps already hold/);
+    expect((await program.run('uninstall')).stdout).toMatch(/nothing to change: \d+ steps\s+already\s+hold/);
   });
 });

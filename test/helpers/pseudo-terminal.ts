@@ -14,6 +14,8 @@ export interface TerminalOptions {
   readonly env: Readonly<Record<string, string>>;
   /** Where standard output goes instead of the terminal. */
   readonly stdoutTo?: string;
+  /** 200, unless said otherwise. */
+  readonly columns?: number;
 }
 
 const ENTER = '\r';
@@ -26,14 +28,14 @@ export class PseudoTerminal {
   #text = '';
   #seen = 0;
 
-  constructor(words: readonly string[], { cwd, env, stdoutTo }: TerminalOptions) {
+  constructor(words: readonly string[], { cwd, env, stdoutTo, columns = 200 }: TerminalOptions) {
     if (spawnSync('script', ['--version']).error) {
       throw new Error(
         'There is no `script` here: on Debian it is in bsdutils, on Fedora in util-linux-script, elsewhere in util-linux.',
       );
     }
     const line = words.map(quoted).join(' ') + (stdoutTo === undefined ? '' : ` > ${quoted(stdoutTo)}`);
-    this.#child = spawn('script', ['-qfec', `stty cols 200 rows 60; ${line}`, '/dev/null'], {
+    this.#child = spawn('script', ['-qfec', `stty cols ${columns} rows 60; ${line}`, '/dev/null'], {
       cwd,
       env: { SHELL: '/bin/sh', TERM: 'xterm', PATH: process.env['PATH'], ...env },
       stdio: ['pipe', 'pipe', 'inherit'],
@@ -49,6 +51,11 @@ export class PseudoTerminal {
         resolve(code ?? -1);
       });
     });
+  }
+
+  /** Everything that was shown, as the terminal got it. */
+  get written(): string {
+    return this.#text;
   }
 
   /** Everything that was shown, without colours and movements. */

@@ -73,11 +73,13 @@ export function renderDatabases(
     const note = noteOf(database);
     if (note !== undefined) lines.push(style.yellow(wrap(visibleLines(note), width - 6, '      ')));
   }
+  const note = (text: string) => wrap(text, width - 2, '  ');
   const hidden = sorted.length - shown.length;
-  if (hidden > 0) lines.push(style.dim(`  and ${plural(hidden, 'more database')} without a problem (--json has all)`));
+  if (hidden > 0)
+    lines.push(style.dim(note(`and ${plural(hidden, 'more database')} without a problem (--json has all)`)));
   if (driftUnread > 0) {
     const unread = plural(driftUnread, 'database');
-    lines.push(style.dim(`  not looked at for changes of the schema: ${unread} (status --drift looks at all)`));
+    lines.push(style.dim(note(`not looked at for changes of the schema: ${unread} (status --drift looks at all)`)));
   }
   return [...lines, ...driftLines(drift, style, width)].join('\n');
 }

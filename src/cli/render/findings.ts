@@ -38,9 +38,9 @@ export function findingsSummary(findings: readonly Finding[]): string {
 }
 
 function one(finding: Finding, style: Style, width: number, colour: (text: string) => string): string[] {
-  const message = wrap(visibleLines(finding.message), width - 6, '      ').trimStart();
+  const text = `${visibleLines(finding.message)} ${style.dim(`[${finding.code}]`)}`;
   return [
-    `    ${colour(finding.severity === 'block' ? '✗' : '!')} ${message} ${style.dim(`[${finding.code}]`)}`,
+    `    ${colour(finding.severity === 'block' ? '✗' : '!')} ${wrap(text, width - 6, '      ').trimStart()}`,
     ...remedyLines(finding.remedy, '      ', style),
   ];
 }

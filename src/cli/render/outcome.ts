@@ -7,7 +7,7 @@ import { renderPoints } from './points.ts';
 import { renderPrediction } from './prediction.ts';
 import { remedyLines, renderProblems } from './problems.ts';
 import type { Style } from './style.ts';
-import { duration, plural, visible, visibleLines } from './text.ts';
+import { duration, plural, visible, visibleLines, wrap } from './text.ts';
 
 /** What a run came to, as a command's result. */
 export function renderOutcome(view: RunView, style: Style, width: number, now: number): string {
@@ -20,18 +20,21 @@ export function renderOutcome(view: RunView, style: Style, width: number, now: n
         ...renderProblems(problemsOf(view), style, { run: view.id, now, width }),
         ...blockingFindings(view, style, width),
         '',
-        `${style.red(`${view.id}: ${standstill(view)}`)}`,
+        style.red(wrap(`${view.id}: ${standstill(view)}`, width)),
         `  try all failed steps again: ${style.cyan(`pgconvoy retry ${view.id}`)}`,
         `  or give it up: ${style.cyan(`pgconvoy cancel ${view.id}`)}`,
       ].join('\n');
     case 'failed':
       return [
-        `${style.red('✗')} ${view.id} cannot go on: ${visibleLines(view.error?.message ?? 'no cause is known')}`,
+        wrap(
+          `${style.red('✗')} ${view.id} cannot go on: ${visibleLines(view.error?.message ?? 'no cause is known')}`,
+          width,
+        ),
         ...(view.error ? remedyLines(view.error.hint, '  ', style) : []),
       ].join('\n');
     case 'waiting-approval':
       return [
-        style.yellow(`${view.id} waits for approval: ${view.stages[view.stage ?? 0]?.title ?? ''}`),
+        style.yellow(wrap(`${view.id} waits for approval: ${view.stages[view.stage ?? 0]?.title ?? ''}`, width)),
         `  look at it: ${style.cyan(`pgconvoy status ${view.id}`)}`,
         `  approve it: ${style.cyan(`pgconvoy approve ${view.id}`)}`,
       ].join('\n');
@@ -66,11 +69,14 @@ function completed(view: RunView, style: Style, width: number): string {
       ? `nothing to change: ${plural(unchanged, 'step')} already ${unchanged === 1 ? 'holds' : 'hold'}`
       : `${plural(changed, 'step')} changed something${unchanged > 0 ? `, ${unchanged} already held` : ''}`;
   return [
-    `${style.green('✓')} ${view.workflow} completed in ${took}: ${plural(view.databases.length, 'database')}; ${what}`,
-    ...outages(view),
-    ...hookFailuresOf(view).map((failure) => style.yellow(`  ${visible(failure)}`)),
+    wrap(
+      `${style.green('✓')} ${view.workflow} completed in ${took}: ${plural(view.databases.length, 'database')}; ${what}`,
+      width,
+    ),
+    ...outages(view).map((line) => wrap(line, width - 2, '  ')),
+    ...hookFailuresOf(view).map((failure) => style.yellow(wrap(visible(failure), width - 2, '  '))),
     ...(prediction ? [renderPrediction(prediction, style, width)] : []),
-    ...warnings,
+    ...warnings.map((line) => wrap(line, width)),
   ].join('\n');
 }
 
@@ -79,8 +85,8 @@ function compared(view: RunView, style: Style, width: number, took: string): str
   const findings = findingsOf(view);
   const what = `${plural(tables, 'table')} with ${plural(rows, 'row')} in ${plural(view.databases.length, 'database')} compared in ${took}`;
   return findings.length === 0
-    ? `${style.green('✓')} ${what}: no difference`
-    : `${renderFindings(findings, style, width)}\n${what}`;
+    ? wrap(`${style.green('✓')} ${what}: no difference`, width)
+    : `${renderFindings(findings, style, width)}\n${wrap(what, width)}`;
 }
 
 function outages(view: RunView): string[] {
@@ -88,7 +94,7 @@ function outages(view: RunView): string[] {
   const [longest] = all;
   if (!longest) return [];
   const of = `longest ${duration(longest.milliseconds)} (${visible(longest.database)})`;
-  return [`  write outage: ${of}${all.length > 1 ? `, median ${duration(median(all))}` : ''}`];
+  return [`write outage: ${of}${all.length > 1 ? `, median ${duration(median(all))}` : ''}`];
 }
 
 /** Steps that blocking findings stopped show only the first of them: here are all. */

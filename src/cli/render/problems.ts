@@ -32,7 +32,7 @@ function one({ kind, step, error, databases }: Problem, style: Style, { run, now
   const where = places(databases);
   const again = failed ? 'failed' : `tries again ${inTime(step.retryAt, now)} (attempt ${step.attempts + 1})`;
   return [
-    `${colour(failed ? '✗' : '!')} ${style.bold(where)}: ${step.key} ${colour(again)}`,
+    ...wrap(`${colour(failed ? '✗' : '!')} ${style.bold(where)}: ${step.key} ${colour(again)}`, width).split('\n'),
     ...wrap(visibleLines(error.message), width - 4, '    ').split('\n'),
     ...remedyLines(error.hint, '    ', style),
     ...(failed ? [style.cyan(`    → then: ${retryLine(run, step.key, databases)}`)] : []),

@@ -5,7 +5,7 @@ import { findingsSummary } from './findings.ts';
 import { renderStage, stageLines } from './lanes.ts';
 import { remedyLines, renderProblems } from './problems.ts';
 import type { Style } from './style.ts';
-import { clip, columns, duration, integer, moment, plural, visible, visibleLines } from './text.ts';
+import { clip, columns, duration, integer, moment, plural, visible, visibleLines, wrap } from './text.ts';
 
 interface RunRendering {
   readonly style: Style;
@@ -61,12 +61,16 @@ function header(
     lines.push(clip(`stage ${stage.index + 1} of ${view.stages.length}: ${title}`, width));
   }
   for (const { title, approval } of view.stages) {
-    if (approval) lines.push(style.dim(`approved by ${visible(approval.by)}, ${moment(approval.at)}: ${title}`));
+    if (approval)
+      lines.push(style.dim(wrap(`approved by ${visible(approval.by)}, ${moment(approval.at)}: ${title}`, width)));
   }
   if (view.error)
-    lines.push(style.red(`✗ ${visibleLines(view.error.message)}`), ...remedyLines(view.error.hint, '  ', style));
-  lines.push(...warnings.map((warning) => style.yellow(`! ${warning}`)));
-  return lines;
+    lines.push(
+      style.red(wrap(`✗ ${visibleLines(view.error.message)}`, width)),
+      ...remedyLines(view.error.hint, '  ', style),
+    );
+  lines.push(...warnings.map((warning) => style.yellow(wrap(`! ${warning}`, width))));
+  return lines.flatMap((line) => line.split('\n'));
 }
 
 function footer(view: RunView, stage: StageView | undefined, { style, now, width }: RunRendering): string[] {
@@ -75,10 +79,10 @@ function footer(view: RunView, stage: StageView | undefined, { style, now, width
     lines.push(...stageLines(stage, now).map((line) => style.dim(clip(line, width))));
   }
   const findings = findingsOf(view);
-  if (findings.length > 0) lines.push(`findings: ${findingsSummary(findings)}`);
+  if (findings.length > 0) lines.push(wrap(`findings: ${findingsSummary(findings)}`, width));
   if (view.state === 'waiting-approval') {
     lines.push(
-      style.yellow(`waits for approval: ${stage?.title ?? ''}`),
+      style.yellow(wrap(`waits for approval: ${stage?.title ?? ''}`, width)),
       style.cyan(`  → pgconvoy approve ${view.id}`),
     );
   }
@@ -87,7 +91,7 @@ function footer(view: RunView, stage: StageView | undefined, { style, now, width
       `${plural(view.summary.changed, 'step')} changed something, ${integer(view.summary.unchanged)} already held`,
     );
   if (view.state === 'cancelled') lines.push(style.cyan(`→ pgconvoy resume ${view.id} carries it on`));
-  return lines;
+  return lines.flatMap((line) => line.split('\n'));
 }
 
 function bodyOf(view: RunView, stage: StageView | undefined, rendering: RunRendering, room: number): string[] {

@@ -48,10 +48,7 @@ export async function readApplyErrors(
  * @param names of subscriptions, by oid
  * @see https://www.postgresql.org/docs/current/logical-replication-conflicts.html
  */
-function newestErrors(
-  entries: readonly LogEntry[],
-  names: ReadonlyMap<string, string>,
-): ReadonlyMap<string, LogEntry> {
+function newestErrors(entries: readonly LogEntry[], names: ReadonlyMap<string, string>): ReadonlyMap<string, LogEntry> {
   const workers = new Map<number, string>();
   const newest = new Map<string, LogEntry>();
   for (const entry of entries) {

@@ -126,7 +126,7 @@ test('no database takes part', () => {
 
 test('databases that there was no time to look into for drift are counted', () => {
   const one: DatabaseStatus = { database: 'animals', state: 'replicating', setup: STREAMS };
-  expect(renderDatabases({ ...statusOf([one]), driftUnread: 63 }, plain, 80)).toContain(
+  expect(renderDatabases({ ...statusOf([one]), driftUnread: 63 }, plain, 100)).toContain(
     'not looked at for changes of the schema: 63 databases (status --drift looks at all)',
   );
   expect(renderDatabases({ ...statusOf([one]), driftUnread: 0 }, plain, 80)).not.toContain('not looked at');
