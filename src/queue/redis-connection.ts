@@ -151,6 +151,11 @@ function unreachable(address: string, error: unknown): PgconvoyError {
       disposition: 'give-up',
     });
   }
+  if (/certificate|self-signed|altnames/i.test(cause)) {
+    return new UnreachableError(`The queue at ${address} is not trusted: ${cause}`, {
+      hint: 'Name the file of the authority that has signed its certificate in the variable NODE_EXTRA_CA_CERTS, and in queue.url the host for which it is made out.',
+    });
+  }
   return new UnreachableError(`The queue at ${address} cannot be reached: ${cause}`, {
     hint: 'Start the Redis server there, or correct queue.url in the configuration (or --queue). Runs are not lost: they go on when it is back.',
   });

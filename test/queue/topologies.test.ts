@@ -1,17 +1,20 @@
-/** The same run on a Redis Cluster of two nodes, and on a Redis that only a Sentinel knows. */
-import { chownSync, writeFileSync } from 'node:fs';
+/** The same run on a Redis Cluster of two nodes, on a Redis that only a Sentinel knows, and through TLS. */
+import { spawn } from 'node:child_process';
+import { chownSync, copyFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { expect, test } from 'vitest';
 import { approval, eachDatabase } from '../../src/engine/workflow.ts';
 import { approveRun } from '../../src/queue/control.ts';
+import { openQueues } from '../../src/queue/queues.ts';
 import { listRuns, runLogs, workersListening } from '../../src/queue/read-run.ts';
 import type { QueueConfig } from '../../src/queue/store.ts';
 import { ensureRedis } from '../../scripts/kit/kit.ts';
+import { bundled } from '../helpers/bundled.ts';
 import { freePort, makeServerFolder, ServerProcess, serverUser } from '../helpers/server-process.ts';
 import { startRedis } from '../helpers/servers.ts';
 import { eventually } from '../helpers/wait.ts';
-import { databases, openWorld } from './world.ts';
+import { databases, openWorld, stepOf, threeSteps } from './world.ts';
 
 /** A redis-server with a configuration of its own, which is up when it answers PING. */
 async function start(
@@ -85,10 +88,84 @@ test('a Redis Cluster of two nodes', async () => {
   await proveRun(plain.url, { clusterNodes: [{ host: '127.0.0.1', port: first.port }] });
 });
 
-test('a Redis behind a Sentinel', async () => {
+test('a Redis behind a Sentinel, which makes another one the master in the middle of a run', async () => {
+  await using journal = await startRedis({ name: 'sentinel-journal' });
   await using master = await startRedis({ name: 'sentinel-master' });
-  await using sentinel = await start('sentinel', () => [`sentinel monitor main 127.0.0.1 ${master.port} 1`], [
-    '--sentinel',
-  ]);
-  await proveRun(master.url, { sentinels: [{ host: '127.0.0.1', port: sentinel.port }], sentinelName: 'main' });
+  await using replica = await start('sentinel-replica', () => [`replicaof 127.0.0.1 ${master.port}`, 'appendonly yes']);
+  await eventually(async () => expect(await replica.client.info('replication')).toContain('master_link_status:up'), {
+    timeoutMs: 20_000,
+  });
+  const watch = [`monitor main 127.0.0.1 ${master.port} 1`, 'down-after-milliseconds main 500'];
+  await using sentinel = await start('sentinel', () => watch.map((line) => `sentinel ${line}`), ['--sentinel']);
+  const place = { sentinels: [{ host: '127.0.0.1', port: sentinel.port }], sentinelName: 'main' };
+  await proveRun(journal.url, place);
+
+  await eventually(async () => expect(await sentinel.client.call('SENTINEL', 'REPLICAS', 'main')).toHaveLength(1), {
+    timeoutMs: 20_000,
+  });
+  await using world = await openWorld({ url: journal.url, place });
+  const flow = threeSteps(world);
+  let goOn = () => {};
+  const failedOver = new Promise<void>((resolve) => (goOn = resolve));
+  world.on('a/two', () => failedOver);
+  await world.work(flow);
+  const id = await world.start(flow, databases('a', 'b'));
+  await world.until(
+    id,
+    (run) => stepOf(run, 'a', 'two').state === 'active' && stepOf(run, 'b', 'three').state === 'completed',
+  );
+  // What is not on the other one yet would be lost, as Redis says of itself.
+  const client = new Redis(master.url);
+  await client.set('last', 'write');
+  expect(await client.wait(1, 5_000)).toBe(1);
+  client.disconnect();
+  await master.kill();
+  await eventually(
+    async () =>
+      expect(await sentinel.client.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', 'main')).toEqual([
+        '127.0.0.1',
+        String(replica.port),
+      ]),
+    { timeoutMs: 40_000 },
+  );
+  goOn();
+  await world.until(id, 'completed', 40_000);
+  expect(new Set(await world.journal()).size).toBe(6);
+}, 120_000);
+
+test('rediss:// with an authority of ours: a worker does a run; who does not know the authority is told of it', async () => {
+  const tls = join(import.meta.dirname, '../helpers/tls');
+  const tlsPort = await freePort();
+  await using server = await start('redis-tls', (_, folder) => {
+    for (const name of ['server.key', 'server.pem']) {
+      copyFileSync(join(tls, name), join(folder, name));
+      if (serverUser.uid !== undefined) chownSync(join(folder, name), serverUser.uid, serverUser.gid ?? serverUser.uid);
+    }
+    return [
+      `tls-port ${tlsPort}`,
+      `tls-cert-file ${folder}/server.pem`,
+      `tls-key-file ${folder}/server.key`,
+      'tls-auth-clients no',
+      'appendonly yes',
+    ];
+  });
+  const secure = `rediss://localhost:${tlsPort}`;
+  await expect(openQueues({ url: secure, prefix: 'x' }, 'command')).rejects.toMatchObject({
+    name: 'UnreachableError',
+    message: expect.stringContaining(`The queue at ${secure} is not trusted: `),
+    hint: expect.stringContaining('NODE_EXTRA_CA_CERTS'),
+  });
+  await using world = await openWorld({ url: `redis://127.0.0.1:${server.port}` });
+  const words = [world.url, world.prefix, JSON.stringify({ prefix: world.prefix, url: secure })];
+  const worker = spawn(process.execPath, [await bundled('test/queue/worker-process.ts'), ...words], {
+    env: { ...process.env, NODE_EXTRA_CA_CERTS: join(tls, 'ca.pem') },
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  try {
+    const flow = threeSteps(world);
+    const done = await world.until(await world.start(flow, databases('a', 'b')), 'completed', 40_000);
+    expect(stepOf(done, 'a', 'three').worker).toBe(`process-${worker.pid}`);
+  } finally {
+    worker.kill('SIGKILL');
+  }
 });
