@@ -5,6 +5,9 @@ import * as z from 'zod';
 import { loadConfig } from '../../src/config/load.ts';
 import { Cluster } from '../../src/postgres/cluster.ts';
 import { sql } from '../../src/postgres/sql.ts';
+import { openQueues } from '../../src/queue/queues.ts';
+import { listRuns } from '../../src/queue/read-run.ts';
+import { onServer } from '../helpers/pair.ts';
 import { serverUser } from '../helpers/server-process.ts';
 import { startCluster } from '../helpers/servers.ts';
 import type { Cluster as TestCluster } from '../helpers/servers.ts';
@@ -112,5 +115,38 @@ describe('sslmode on a server with TLS', () => {
       'postgres',
     );
     await expect(strict.connect('postgres', 'pgconvoy/test')).rejects.toMatchObject({ sqlstate: '28000' });
+  });
+
+  test('a queue in PostgreSQL with verify-full: each of its sessions, and nobody whose authority is another', async () => {
+    const open = (authority: string) => {
+      const place = `postgres://postgres:${encodeURIComponent(server.password)}@localhost:${server.port}/postgres`;
+      const { config } = loadConfig({
+        env: { HOME: '/nonexistent' },
+        cwd: '/nonexistent',
+        flags: {
+          source: 'postgres://a@nowhere/postgres',
+          target: 'postgres://b@nowhere/postgres',
+          queue: `${place}?sslmode=verify-full&sslrootcert=${encodeURIComponent(authority)}`,
+        },
+      });
+      return openQueues(config.queue, 'worker');
+    };
+    await expect(open(other)).rejects.toMatchObject({
+      name: 'UnreachableError',
+      message: expect.stringMatching(/certificate/) as unknown,
+    });
+    const queues = await open(ca);
+    try {
+      expect(await listRuns(queues)).toEqual([]);
+      const sessions = await onServer(
+        server,
+        'postgres',
+        `select ssl, count(*)::int > 0 as some from pg_stat_ssl join pg_stat_activity using (pid)
+          where backend_type = 'client backend' and pid <> pg_backend_pid() group by ssl`,
+      );
+      expect(sessions).toEqual([{ ssl: true, some: true }]);
+    } finally {
+      await queues.close();
+    }
   });
 });

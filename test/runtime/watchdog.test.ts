@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Config } from '../../src/config/schema.ts';
 import type { ConfigInput } from '../../src/config/schema.ts';
+import { eachDatabase } from '../../src/engine/workflow.ts';
 import { runOperation } from '../../src/engine/run-operation.ts';
 import { createLogger } from '../../src/log.ts';
 import { copySnapshot } from '../../src/operations/replication/copy-snapshot.ts';
@@ -15,11 +16,12 @@ import { readStatus } from '../../src/runtime/status/read-status.ts';
 import { startWatchdog, Watcher } from '../../src/runtime/watchdog/watchdog.ts';
 import type { Clusters } from '../../src/runtime/context.ts';
 import { TestPair } from '../helpers/pair.ts';
+import { openQueueDatabase } from '../helpers/queue-database.ts';
 import { schemaOnBothSides, walkTo } from '../helpers/streaming.ts';
 import { startCluster } from '../helpers/servers.ts';
 import type { Cluster } from '../helpers/servers.ts';
 import { eventually as soon } from '../helpers/wait.ts';
-import { openWorld } from '../queue/world.ts';
+import { databases, openWorld, stepOf } from '../queue/world.ts';
 import type { World } from '../queue/world.ts';
 
 let pair: TestPair;
@@ -252,4 +254,26 @@ test('the disk of a server of this machine is known', async () => {
   expect((await seen()).findings).toEqual(
     expect.arrayContaining([expect.objectContaining({ code: 'disk-low', side: 'source', concern: 'disk' })]),
   );
+});
+
+test('with the queue in PostgreSQL copies wait and go on, and one database is given up', async () => {
+  await using kept = await openQueueDatabase();
+  await using elsewhere = await openWorld({ place: kept.config });
+  const look = (config: ConfigInput['watchdog']) =>
+    new Watcher({ ...request(config), queues: elsewhere.queues }).look();
+  const flow = elsewhere.workflow([eachDatabase(elsewhere.operation('copy-rows', { queue: 'copy' }))]);
+  await elsewhere.work(flow);
+  await look({ mostRetained: '0kB', policy: { retained: 'pause-copying' } });
+  expect(await readWatch(elsewhere.queues)).toMatchObject({ pausesCopying: true });
+  const run = await elsewhere.start(flow, databases('a'));
+  await elsewhere.until(run, (view) => stepOf(view, 'a', 'copy-rows').state === 'waiting');
+  expect(await elsewhere.journal()).toEqual([]);
+  await look({});
+  await elsewhere.until(run, 'completed');
+  expect(await readWatch(elsewhere.queues)).toMatchObject({ pausesCopying: false });
+
+  const left = async () => [...(await slots(one)), ...(await slots(other))].length;
+  expect(await left()).toBe(1);
+  await look({ mostRetained: '0kB', policy: { retained: 'give-up' } });
+  expect(await left()).toBe(0);
 });
