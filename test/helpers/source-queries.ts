@@ -285,6 +285,7 @@ export const OTHER_EXPORTS: readonly string[] = [
   'tables.isReplicated',
   'tables.tableBytes',
   'transactions.describeTransaction',
+  'transactions.endingOf',
   'unanalyzed-tables.unanalyzedTables',
   'undroppable.dropHangs',
   'unreplicated.copyExtensionRowsIn',
