@@ -17,10 +17,12 @@ export function engineFor(wanted: 'auto' | EngineName, sourceMajor: number): Rep
  */
 export function takingBack(engine: ReplicationEngine): ReplicationEngine {
   const each = async (pair: Pair, take: (one: ReplicationEngine) => Promise<boolean>): Promise<boolean> => {
-    const { major } = await pair.sourceCluster.facts();
+    // On the way back it is the old cluster that subscribes: what it does not have it need not be asked for.
+    const majors = await Promise.all([pair.sourceCluster.facts(), pair.targetCluster.facts()]);
+    const native = majors.every(({ major }) => offers(major, 'publications'));
     let changed = false;
     for (const one of Object.values(ENGINES)) {
-      if (one.name === 'native' && !offers(major, 'publications')) continue;
+      if (one.name === 'native' && !native) continue;
       changed = (await take(one)) || changed;
     }
     return changed;

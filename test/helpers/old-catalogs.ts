@@ -138,6 +138,10 @@ const RELATIONS: Readonly<Record<string, readonly [columns: string, later?: Read
   node_interface: ['if_id if_name if_nodeid if_dsn'],
   replication_set: ['set_id set_nodeid set_name replicate_insert replicate_update replicate_delete replicate_truncate'],
   subscription: ['sub_id sub_name sub_origin sub_target sub_enabled sub_slot_name'],
+  local_sync_status: ['sync_kind sync_subid sync_nspname sync_relname sync_status sync_statuslsn'],
+  show_subscription_status: [
+    'subscription_name status provider_node provider_dsn slot_name replication_sets forward_origins',
+  ],
   replication_set_table: ['set_id set_reloid set_att_list set_row_filter'],
 };
 
@@ -162,7 +166,9 @@ const FUNCTIONS = words(`
   pg_table_size pg_tablespace_databases pg_terminate_backend pg_try_advisory_lock pg_xlog_location_diff quote_ident quote_literal
   regexp_replace replace round row row_number row_to_json set_config setval shobj_description split_part string_agg string_to_array
   substr substring sum to_char to_json trim txid_current_snapshot txid_snapshot_xmax txid_snapshot_xmin unnest upper xpath
-  create_node create_replication_set drop_node drop_replication_set replication_set_add_table replication_set_remove_table`);
+  create_node create_replication_set drop_node drop_replication_set replication_set_add_table replication_set_remove_table
+  alter_subscription_disable alter_subscription_enable alter_subscription_synchronize create_subscription drop_subscription
+  show_subscription_status`);
 
 /** Functions that came after 9.4; those of later versions than 9.6 are in no list. */
 const LATER_FUNCTIONS: Readonly<Record<string, Since>> = {
@@ -172,6 +178,10 @@ const LATER_FUNCTIONS: Readonly<Record<string, Since>> = {
   to_jsonb: 9.5,
   parse_ident: 9.6,
   pg_blocking_pids: 9.6,
+  pg_replication_origin_advance: 9.5,
+  pg_replication_origin_create: 9.5,
+  pg_replication_origin_drop: 9.5,
+  pg_replication_origin_progress: 9.5,
   pg_logical_emit_message: 9.6,
   pg_size_bytes: 9.6,
 };
@@ -195,7 +205,7 @@ const KEYWORDS = words(`
   within without work write zone
   login replication nosuperuser nocreatedb nocreaterole createdb createrole public delimiter csv quote first select_only
   ctid oid tableoid xmin last_value is_called pglogical execute tables
-  default_transaction_read_only lock_timeout extra_float_digits
+  default_transaction_read_only lock_timeout extra_float_digits log_error_verbosity
   create_replication_slot`);
 const LATER_KEYWORDS: Readonly<Record<string, Since>> = {
   bypassrls: 9.5,

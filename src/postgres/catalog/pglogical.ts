@@ -8,6 +8,9 @@ const CARRIED = fragment`c.relkind = 'r' and c.relpersistence = 'p' and n.nspnam
      and not exists (select from pg_depend d
                       where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')`;
 
+/** What tells a worker of pglogical from others; before 10 it is its application's name. */
+const workerName = since('backendType', fragment`a.backend_type`, fragment`a.application_name`);
+
 export const Count = z.object({ count: z.number() });
 
 /**
@@ -15,8 +18,8 @@ export const Count = z.object({ count: z.number() });
  * @see https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-PG-STAT-ACTIVITY-VIEW
  */
 export const pglogicalWorkers = (databases: readonly string[]): Sql => sql`
-  select count(*)::int as count from pg_stat_activity
-   where ${since('backendType', fragment`backend_type`, fragment`application_name`)} like 'pglogical %'
+  select count(*)::int as count from pg_stat_activity a
+   where ${workerName} like 'pglogical %'
      and (datname is null or datname = any (${[...databases]}::text[]))`;
 
 export const PglogicalServer = z.object({
@@ -83,7 +86,7 @@ export const TargetDatabases = z.object({
 /** Every database of a target that takes connections, with what tells of subscriptions without looking into it. */
 export const targetDatabases = (): Sql => sql`
   select d.datname::text as database,
-         exists (select from pg_stat_activity a where a.datid = d.oid and a.backend_type like 'pglogical apply %') as applying,
+         exists (select from pg_stat_activity a where a.datid = d.oid and ${workerName} like 'pglogical apply %') as applying,
          array(select a.application_name from pg_stat_activity a
                 where a.datid = d.oid and a.application_name like 'pgconvoy\\_%\\_copy') as copies,
          case when row_number() over () = 1
