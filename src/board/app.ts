@@ -3,7 +3,8 @@ import { ExpressAdapter } from '@bull-board/express';
 import express from 'express';
 import type { ErrorRequestHandler, Express, RequestHandler, Router } from 'express';
 import type { Logger } from '../log.ts';
-import { answers } from '../queue/store.ts';
+import { readLag } from '../queue/lag-record.ts';
+import { answers, inTime } from '../queue/store.ts';
 import type { Retrying, Steering } from '../queue/control.ts';
 import { QUEUES } from '../queue/queues.ts';
 import type { Queues } from '../queue/queues.ts';
@@ -37,7 +38,7 @@ export function boardApp({ config, queues, steering, readClusters, log }: BoardR
   // Whoever ends TLS for us stands on this machine or in this network; what others claim does not count.
   app.set('trust proxy', ['loopback', 'linklocal', 'uniquelocal']);
   app.use(securityHeaders);
-  const history = new ClusterHistory(readClusters);
+  const history = new ClusterHistory(readClusters, () => inTime(readLag(queues), PATIENCE_MS));
   const metrics = createMetrics(queues, history.read);
   const routes = express.Router();
   routes.get('/healthz', (_request, response) => void response.json({ ok: true }));

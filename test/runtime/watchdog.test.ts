@@ -8,6 +8,7 @@ import { copySnapshot } from '../../src/operations/replication/copy-snapshot.ts'
 import { createSubscription } from '../../src/operations/replication/create-subscription.ts';
 import { Cluster as ReachedCluster } from '../../src/postgres/cluster.ts';
 import { lit, sql } from '../../src/postgres/sql.ts';
+import { readLag } from '../../src/queue/lag-record.ts';
 import type { Notice } from '../../src/queue/notices.ts';
 import { readWatch } from '../../src/queue/watch-record.ts';
 import { slotName } from '../../src/replication/names.ts';
@@ -82,6 +83,11 @@ test('one of two looks, keeps what it finds, and tells of a danger once', async 
   const dogs = stops.map(({ signal }, index) => startWatchdog({ ...first, worker: `worker ${index}`, signal }));
   await eventually(async () => expect(await found(other)).toMatchObject([{ code: 'wal-retained', severity: 'block' }]));
   const { worker, findings } = await seen();
+  // Pages that are opened later show it.
+  expect((await readLag(world.queues)).at(-1)?.databases).toEqual({
+    [one]: [expect.any(Number), expect.toBeOneOf([null, expect.any(Number)]), expect.any(Number)],
+    [other]: [expect.any(Number), expect.toBeOneOf([null, expect.any(Number)]), expect.any(Number)],
+  });
   const since = findings.find(({ database }) => database === one)?.since;
   const { at } = await seen();
   await eventually(async () => expect((await seen()).at).toBeGreaterThan(at));

@@ -1,3 +1,4 @@
+import type { LagLook } from '../../queue/lag-record.ts';
 import type { ClusterStatus, DatabaseStatus } from '../../runtime/status/types.ts';
 import type { ReadClusters } from '../metrics.ts';
 
@@ -26,19 +27,33 @@ const KEPT = 180;
 /** The pace of the last minutes says more than that of the whole time. */
 const PACE_MS = 300_000;
 const PACE_LEAST_MS = 10_000;
+/** Who has not looked for so long asks for what others have seen. */
+const GAP_MS = 60_000;
 
-/** Remembers what each look at the clusters has seen, whoever asked for it. */
+/** What the watchdog has noted meanwhile, in order of time. */
+type ReadPast = () => Promise<readonly LagLook[]>;
+
+/** Remembers what each look at the clusters has seen, whoever asked for it; of times when nobody did, what the watchdog has noted. */
 export class ClusterHistory {
   readonly #read: ReadClusters;
+  readonly #readPast: ReadPast;
   readonly #samples = new Map<string, Sample[]>();
+  #seen = 0;
 
-  constructor(read: ReadClusters) {
+  constructor(read: ReadClusters, readPast: ReadPast) {
     this.#read = read;
+    this.#readPast = readPast;
   }
 
   readonly read: ReadClusters = async (signal) => {
-    const status = await this.#read(signal);
-    this.#remember(status, Date.now());
+    // Without a queue there is no past, and no run either.
+    const isNew = Date.now() - this.#seen > GAP_MS;
+    const [status, past] = await Promise.all([this.#read(signal), isNew ? this.#readPast().catch(() => []) : []]);
+    for (const { at, databases } of past.filter((look) => look.at > this.#seen))
+      for (const [database, [lagBytes, lagSeconds, retainedBytes]] of Object.entries(databases))
+        this.#add(database, { at, lagBytes, ...(lagSeconds === null ? {} : { lagSeconds }), retainedBytes });
+    this.#seen = Date.now();
+    this.#remember(status, this.#seen);
     return status;
   };
 
@@ -61,18 +76,18 @@ export class ClusterHistory {
     for (const { database, lagBytes, lagSeconds, slot } of databases) {
       if (lagBytes === undefined || !slot) continue;
       seen.add(database);
-      const samples = this.#samples.get(database) ?? [];
-      this.#samples.set(database, samples);
-      samples.push({
-        at,
-        lagBytes,
-        ...(lagSeconds === undefined ? {} : { lagSeconds }),
-        retainedBytes: slot.retainedBytes,
-      });
-      if (samples.length > KEPT) samples.shift();
+      const { retainedBytes } = slot;
+      this.#add(database, { at, lagBytes, ...(lagSeconds === undefined ? {} : { lagSeconds }), retainedBytes });
     }
     // A database that was away for one look keeps its past; one that is gone for good costs no more than that.
     if (seen.size > 0) for (const name of this.#samples.keys()) if (!seen.has(name)) this.#forget(name, at);
+  }
+
+  #add(database: string, sample: Sample): void {
+    const samples = this.#samples.get(database) ?? [];
+    this.#samples.set(database, samples);
+    samples.push(sample);
+    if (samples.length > KEPT) samples.shift();
   }
 
   #forget(name: string, now: number): void {

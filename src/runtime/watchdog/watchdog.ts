@@ -10,6 +10,8 @@ import { AdvisoryLocks } from '../../postgres/advisory-locks.ts';
 import type { Release } from '../../postgres/advisory-locks.ts';
 import { WriteTransaction, writeTransactions } from '../../postgres/catalog/transactions.ts';
 import type { Side } from '../../postgres/cluster.ts';
+import { writeLag } from '../../queue/lag-record.ts';
+import type { Lag } from '../../queue/lag-record.ts';
 import type { Tell } from '../../queue/notices.ts';
 import type { Queues } from '../../queue/queues.ts';
 import { readWatch, writeWatch } from '../../queue/watch-record.ts';
@@ -113,12 +115,21 @@ export class Watcher {
     const pausesCopying = findings.some((one) => acts(one) && config.policy[one.concern] === 'pause-copying');
     if (pausesCopying) await queues.copy.pause();
     else if (before?.pausesCopying) await queues.copy.resume();
+    await this.#noteLag(look);
     await writeWatch(queues, { at: look.at, worker, findings, pausesCopying } satisfies WatchRecord);
     for (const finding of findings.filter(({ since }) => since === look.at)) await this.#say(finding);
     if (pausesCopying !== (before?.pausesCopying ?? false))
       log.warn(pausesCopying ? 'the watchdog lets no further copy begin' : 'copies begin again');
     await this.#giveUp(findings, look, clusters);
     return look.databases.some(({ slot, setup }) => slot !== undefined || setup.target.subscription);
+  }
+
+  /** Pages that are opened later show the past. */
+  async #noteLag({ at, databases }: Look): Promise<void> {
+    const lags = databases.flatMap(({ database, slot, lagBytes, lagSeconds }): [string, Lag][] =>
+      slot && lagBytes !== undefined ? [[database, [lagBytes, lagSeconds ?? null, slot.retainedBytes]]] : [],
+    );
+    if (lags.length > 0) await writeLag(this.#request.queues, { at, databases: Object.fromEntries(lags) });
   }
 
   async #see(signal: AbortSignal): Promise<Look> {
