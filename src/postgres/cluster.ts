@@ -6,14 +6,23 @@ import type { Binding } from './database.ts';
 import { toPgconvoyError } from './errors.ts';
 import { lit } from './sql.ts';
 import { ClusterIdentity, clusterIdentity } from './catalog/server.ts';
+import { Room, roomForSessions } from './catalog/sessions.ts';
 import { ANY_NEWER, majorOf, majorOfText } from './versions.ts';
 
 export type Side = 'source' | 'target';
 
-/** How long a session without work is kept for the next step on the same database, milliseconds. */
-const IDLE_MS = 5_000;
-/** Sessions kept per cluster and process, so that a lane of short steps does not reconnect at each of them. */
-const IDLE_MOST = 24;
+/**
+ * How long a session without work is kept for the next step on the same database, milliseconds: a stage over a hundred databases takes
+ * some ten seconds, and a new session with its empty caches costs more than what most steps ask.
+ */
+const IDLE_MS = 30_000;
+/** Sessions kept per cluster and process: so much of the room that the server has beside them, and a few in any case. */
+const IDLE_SHARE = 1 / 2;
+const IDLE_LEAST = 8;
+/** How long an answer about that room counts, milliseconds. */
+const ROOM_MS = 10_000;
+/** Of more sessions than that, the rest is kept for the next stage. */
+const LANES = 24;
 
 export interface ClusterFacts {
   /** server_version_num, e.g. 150020. */
@@ -38,6 +47,8 @@ export class Cluster {
   readonly #idle = new Map<pg.Client, { readonly database: string; readonly timer: NodeJS.Timeout }>();
   /** Sessions whose transaction others read along. */
   readonly #held = new Map<pg.Client, NodeJS.Timeout>();
+  #idleMost = IDLE_LEAST;
+  #roomAskedAt = -Infinity;
 
   constructor(side: Side, address: ServerAddress, maintenanceDatabase: string) {
     this.side = side;
@@ -64,16 +75,35 @@ export class Cluster {
       this.#idle.delete(client);
       try {
         await client.query(`reset all; set application_name = ${lit(name).text}`);
+        await this.#askForRoom(client);
         return client;
       } catch {
         void client.end().catch(() => {});
       }
     }
     try {
-      return await this.#open(database, name);
+      const client = await this.#open(database, name).catch(async (error: unknown) => {
+        if (!isFull(error) || this.#idle.size === 0) throw error;
+        await Promise.all([...this.#idle.keys()].map((kept) => kept.end().catch(() => {})));
+        return this.#open(database, name);
+      });
+      await this.#askForRoom(client);
+      return client;
     } catch (error) {
       throw toPgconvoyError(error, { server: this.side, database });
     }
+  }
+
+  /** How many sessions may be kept: applications need the rest. */
+  async #askForRoom(client: pg.Client): Promise<void> {
+    if (Date.now() - this.#roomAskedAt < ROOM_MS) return;
+    this.#roomAskedAt = Date.now();
+    const { text } = roomForSessions().at(this.majorOf(client));
+    // What is wrong with a session its own statements tell.
+    const answer = await client.query<Record<string, unknown>>(text).catch(() => undefined);
+    if (!answer) return;
+    const { free } = Room.parse(answer.rows[0]);
+    this.#idleMost = Math.max(IDLE_LEAST, Math.floor((free + this.#idle.size) * IDLE_SHARE));
   }
 
   /**
@@ -136,9 +166,8 @@ export class Cluster {
 
   /** Keeps a session for the next job on that database, for a short while. */
   keep(database: string, client: pg.Client): void {
-    // The oldest goes: whoever was busy last will most likely be needed next.
-    const [oldest] = this.#idle.size >= IDLE_MOST ? this.#idle : [];
-    if (oldest) this.#drop(...oldest);
+    // Whoever was busy last will most likely be needed next, in its lane; else, in the next stage, whoever was first. So one in the middle goes.
+    while (this.#idle.size >= this.#idleMost) this.#drop(...[...this.#idle].slice(-LANES)[0]!);
     const timer: NodeJS.Timeout = setTimeout(() => this.#drop(client, { timer }), IDLE_MS);
     timer.unref();
     this.#idle.set(client, { database, timer });
@@ -254,3 +283,6 @@ export class BoundCluster {
     this.#databases.clear();
   }
 }
+
+/** too_many_connections */
+const isFull = (error: unknown): boolean => (error as { readonly code?: unknown }).code === '53300';

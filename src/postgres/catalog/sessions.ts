@@ -40,3 +40,18 @@ const sessionsByType = (): Sql => sql`
            'logical replication worker', 'logical replication apply worker', 'logical replication parallel worker',
            'logical replication tablesync worker'))::int as workers
     from pg_stat_activity`;
+
+export const Room = z.object({ free: z.coerce.number() });
+
+/**
+ * Sessions that the server still takes from us, beside those it reserves for others; below 12 WAL senders take from them too.
+ * @see https://www.postgresql.org/docs/current/runtime-config-connection.html
+ */
+export const roomForSessions = (): Sql => sql`
+  select least(limits.most - (select count(*) from pg_stat_activity a
+                               where ${isClient} or (limits.version < 120000 and a.client_port is not null)),
+               (select r.rolconnlimit - (select count(*) from pg_stat_activity a where a.usesysid = r.oid)
+                  from pg_roles r where r.rolname = session_user and r.rolconnlimit >= 0)) as free
+    from (select sum(case name when 'max_connections' then setting::int else -setting::int end) as most,
+                 current_setting('server_version_num')::int as version
+            from pg_settings where name in ('max_connections', 'superuser_reserved_connections', 'reserved_connections')) limits`;
