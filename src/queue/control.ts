@@ -59,7 +59,8 @@ export async function cancelRun(queues: Queues, id: string, steering: Steering):
       data.part === 'rows' && workflow?.onCancel?.length
         ? await takeBack(queues, id, data, workflow, steering)
         : undefined;
-    const stopping = stepsOf(await readRun(queues, id)).filter((step) => step.state === 'active');
+    // As it was before the cancel: a worker may have stopped already.
+    const stopping = stepsOf(run).filter((step) => step.state === 'active');
     return {
       ...(first || run.cancel === undefined ? {} : { already: run.cancel.by }),
       stopping: stopping.map(nameOf),
