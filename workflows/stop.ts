@@ -63,10 +63,11 @@ export const stop = defineWorkflow({
     ...hooks('rolled-back', { when: ['back'] }),
     barrier('Every database is open on the target'),
 
-    eachDatabase(op.compareOpened, {}, { findings: 'block', when: 'compareOpened' }),
     undo(eachDatabase(op.createSubscription)),
     undo(eachDatabase(op.createSlot)),
     eachDatabase(op.startReverse, {}, wayBack),
+    // Last, so that where it finds a difference the way back is there.
+    eachDatabase(op.compareOpened, {}, { findings: 'block', when: 'compareOpened' }),
   ],
   // Databases that are decided for the target are opened, and keep their fence: undo leaves them alone.
   onCancel: [

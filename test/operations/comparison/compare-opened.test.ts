@@ -75,7 +75,7 @@ describe('what is left for after the opening', () => {
     expect(await held(database)).toEqual([0, 0]);
     await expect(runOperation(compareOpened, pair.context(database), { findings: 'block' })).rejects.toMatchObject({
       name: 'BlockedByFindings',
-      hint: expect.stringContaining('pgconvoy rollback'),
+      hint: expect.stringContaining('accept rows-differ'),
     });
   });
 
