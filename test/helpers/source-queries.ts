@@ -204,6 +204,7 @@ export const sourceQueries = (database: string): SourceQuery[] => [
     sessionsInDatabase.SessionsInDatabase,
   ),
   ask('sessions.sessionsInUse', sessions.sessionsInUse(), sessions.Sessions),
+  ask('sessions.roomForSessions', sessions.roomForSessions(), sessions.Room),
   ask('settings.settingsNamed', settings.settingsNamed(['wal_level', 'max_wal_senders']), settings.Setting),
   ask('settings.databaseSettingNames', settings.databaseSettingNames(), settings.DatabaseSetting),
   ask('surrogate-keys.surrogateObstacles', surrogateKeys.surrogateObstacles(), surrogateKeys.SurrogateObstacle),
