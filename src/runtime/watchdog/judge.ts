@@ -1,9 +1,8 @@
 import type { Config } from '../../config/schema.ts';
 import type { Finding } from '../../engine/finding.ts';
-import { describeTransaction } from '../../postgres/catalog/transactions.ts';
+import { describeTransaction, endingOf } from '../../postgres/catalog/transactions.ts';
 import type { WriteTransaction } from '../../postgres/catalog/transactions.ts';
 import type { Side } from '../../postgres/cluster.ts';
-import { lit } from '../../postgres/sql.ts';
 import type { Concern } from '../../queue/watch-record.ts';
 import { logSays } from '../status/judge.ts';
 import type { DatabaseStatus } from '../status/types.ts';
@@ -203,11 +202,7 @@ function transactionsOf({ transactions, databases }: Look, { transactionAfter }:
         side: 'source' as const,
         object: transaction.pid === null ? `prepared ${transaction.gid}` : `pid ${transaction.pid}`,
         message: `${describeTransaction(transaction)} has written and not ended: every slot keeps the WAL since then`,
-        remedy: `Let it end, or end it on the source: ${
-          transaction.pid === null
-            ? `ROLLBACK PREPARED ${lit(transaction.gid ?? '').text.trim()};`
-            : `SELECT pg_terminate_backend(${transaction.pid});`
-        }`,
+        remedy: `Let it end, or end it on the source: ${endingOf(transaction)}`,
       },
     }));
 }

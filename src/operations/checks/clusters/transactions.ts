@@ -1,6 +1,6 @@
 import type { Concern } from '../concern.ts';
 import type { CheckFinding } from '../findings.ts';
-import { WriteTransaction, writeTransactions } from '../../../postgres/catalog/transactions.ts';
+import { WriteTransaction, endingOf, writeTransactions } from '../../../postgres/catalog/transactions.ts';
 import { lit } from '../../../postgres/sql.ts';
 
 const LONG_SECONDS = 60;
@@ -31,14 +31,14 @@ const judgePrepared = ({ gid, user, database, ageSeconds }: WriteTransaction, li
   remedy: `In database "${database}" of the source: COMMIT PREPARED ${literal}; or ROLLBACK PREPARED ${literal};`,
 });
 
-const judgeLong = ({ pid, user, database, application, ageSeconds }: WriteTransaction): CheckFinding => ({
+const judgeLong = ({ pid, gid, user, database, application, ageSeconds }: WriteTransaction): CheckFinding => ({
   code: 'long-transaction',
   severity: 'warning',
   side: 'source',
   database,
   object: `pid ${pid}`,
   message: `A write transaction has been open for ${age(ageSeconds)}: pid ${pid}, user "${user}", database "${database}", application "${application}". Slots are made only after it has ended, in every database.`,
-  remedy: `Let it end, or on the source: SELECT pg_terminate_backend(${pid});`,
+  remedy: `Let it end, or on the source: ${endingOf({ pid, gid })}`,
 });
 
 export function age(seconds: number): string {
