@@ -25,7 +25,8 @@ interface Store {
 const INTERVAL = 350;
 const KEPT_ATTEMPTS = 20;
 
-const repeatedKey = ({ stage, key, database }: Pick<RepeatedStep, 'stage' | 'key' | 'database'>): string =>
+/** Tells a step of a run that was done once more from others. */
+export const repeatedKey = ({ stage, key, database }: Pick<RepeatedStep, 'stage' | 'key' | 'database'>): string =>
   JSON.stringify([stage, key, database ?? null]);
 
 /**

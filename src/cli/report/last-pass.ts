@@ -1,4 +1,5 @@
 import type { RepeatedStep, RunView, StepView } from '../../queue/types.ts';
+import { repeatedKey } from '../../queue/step-record.ts';
 import { stepsOf } from '../run-facts.ts';
 
 /** A step with what came of it the last time. */
@@ -21,20 +22,17 @@ export function lastPassOf(view: RunView): readonly LastlyDone[] {
   const last = new Map<string, NonNullable<LastlyDone['lastly']>>();
   for (const { key: within, repeated = [] } of steps) {
     for (const each of repeated) {
-      const known = last.get(keyOf(each));
+      const known = last.get(repeatedKey(each));
       const repeats = each.times + (known?.repeats ?? 0);
       const latest = known && known.finishedAt > each.finishedAt ? known : { ...known, ...each, within };
-      last.set(keyOf(each), { ...latest, repeats });
+      last.set(repeatedKey(each), { ...latest, repeats });
     }
   }
   return steps.map((step) => {
-    const lastly = last.get(keyOf(step));
+    const lastly = last.get(repeatedKey(step));
     if (!lastly) return step;
     const { output, findings, changes = step.changes } = lastly;
     const changed = step.changed === true || lastly.repeats > 0;
     return { ...step, changed, changes, output, findings, lastly };
   });
 }
-
-const keyOf = ({ stage, key, database }: Pick<StepView, 'stage' | 'key' | 'database'>): string =>
-  JSON.stringify([stage, key, database ?? null]);
