@@ -98,12 +98,12 @@ async function rewrittenSince(read: Read): Promise<ReadonlySet<string>> {
 
 /** Going back compares once more, behind a fence of its own, and finds the same. */
 function remedy({ source, target, run }: OperationContext): string {
-  const leave = `orrect the rows by hand on the ${target.side}; or, to leave it at that, accept rows-differ in the configuration, with the reason. Then retry the step.`;
-  if (run.options['reverse'] !== true) return `The ${source.side} is as it was when it was left. C${leave}`;
+  const stay = `To stay: correct the rows by hand on the ${target.side}; or, to leave it at that, accept rows-differ in the configuration, with the reason. Then retry the step.`;
+  if (run.options['reverse'] !== true) return `The ${source.side} is as it was when it was left. ${stay}`;
   const back = source.side === 'source' ? 'rollback' : 'stop';
   return (
-    `The ${source.side} has every row, also what is written on the ${target.side} now. To go back: accept rows-differ in the configuration, with the reason, ` +
-    `restart the workers, then pgconvoy cancel ${run.id} and pgconvoy ${back}. Or c${leave}`
+    `The ${source.side} has every row, also what is written on the ${target.side} now. ${stay} To go back: accept rows-differ in the configuration, with the reason, ` +
+    `restart the workers, then pgconvoy cancel ${run.id} and pgconvoy ${back}.`
   );
 }
 
