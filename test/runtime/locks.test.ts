@@ -82,7 +82,8 @@ describe('DatabaseLocks', () => {
       const held = `select pid from pg_locks where locktype = 'advisory' and classid = ${upper} and objid = ${lower}`;
       return (await pair.query('source', 'postgres', held)).map(({ pid }) => pid as number);
     };
-    const take = async (locks: DatabaseLocks) => (await locks.hold('lingering', request()))();
+    // Shorter than it stays by itself: whoever asks for it is heard.
+    const take = async (locks: DatabaseLocks) => (await locks.hold('lingering', request({ deadlineMs: 1_000 })))();
     await take(one);
     const first = await holders();
     expect(first).toHaveLength(1);
