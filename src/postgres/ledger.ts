@@ -3,12 +3,15 @@ import type { BoundCluster, Cluster } from './cluster.ts';
 import {
   Found,
   forgetNote,
+  forgetNotes,
   ledgerExists,
   LedgerEntry,
   ledgerTable,
   notes,
+  notesOn,
   recordNote,
   replaceNote,
+  replaceNotes,
   SCHEMA,
 } from './catalog/ledger-notes.ts';
 import type { LedgerKey } from './catalog/ledger-notes.ts';
@@ -43,19 +46,30 @@ export class Ledger {
     await this.#write(replaceNote(key, before));
   }
 
+  /** The same for many databases in one statement. */
+  async replaceAll(kind: string, before: ReadonlyMap<string, unknown>): Promise<void> {
+    if (before.size > 0) await this.#write(replaceNotes(kind, before));
+  }
+
   /** All notes, or those of one kind and database. Oldest first. */
   async entries(kind?: string, database?: string): Promise<LedgerEntry[]> {
     const read = () => this.#cluster.maintenance.many(LedgerEntry, notes(kind, database));
     return (await this.#ifThere(read)) ?? [];
   }
 
-  /** All notes on a database and, in the same round trip, the rows of a query. */
+  /** Notes on these databases, of any kind or of some. Oldest first. */
+  async entriesOn(databases: readonly string[], kinds?: readonly string[]): Promise<LedgerEntry[]> {
+    const read = () => this.#cluster.maintenance.many(LedgerEntry, notesOn(databases, kinds));
+    return (await this.#ifThere(read)) ?? [];
+  }
+
+  /** All notes on these databases and, in the same round trip, the rows of a query. */
   async entriesAnd(
-    database: string,
+    databases: readonly string[],
     query: Sql,
   ): Promise<{ readonly notes: LedgerEntry[]; readonly rows: readonly unknown[] }> {
     const { maintenance } = this.#cluster;
-    const both = await this.#ifThere(() => maintenance.atOnce([notes(undefined, database), query]));
+    const both = await this.#ifThere(() => maintenance.atOnce([notesOn(databases), query]));
     const [entries, rows] = both ?? [[], ...(await maintenance.atOnce([query]))];
     return { notes: z.array(LedgerEntry).parse(entries), rows: rows ?? [] };
   }
@@ -68,6 +82,11 @@ export class Ledger {
   /** The change is taken back, or belongs to the operator now. */
   async forget(key: LedgerKey): Promise<void> {
     await this.#ifThere(() => this.#cluster.maintenance.run(forgetNote(key)));
+  }
+
+  /** The same for a kind of note of many databases. */
+  async forgetAll(kind: string, databases: readonly string[]): Promise<void> {
+    await this.#ifThere(() => this.#cluster.maintenance.run(forgetNotes(kind, databases)));
   }
 
   async exists(): Promise<boolean> {

@@ -80,7 +80,7 @@ export async function lookAtFence(
   context: FenceContext,
 ): Promise<{ readonly missing: readonly string[]; readonly fence: StandingFence | undefined }> {
   const { source, sourceLedger, settings, run } = context;
-  const { notes, rows } = await sourceLedger.entriesAnd(source.name, fenceState(source.name));
+  const { notes, rows } = await sourceLedger.entriesAnd([source.name], fenceState(source.name));
   const state = FenceState.parse(rows[0]);
   const note = notes.find(({ kind }) => kind === fenceKey(source.name).kind);
   const entry = notes.find(({ kind }) => kind === proofKey(source.name).kind);

@@ -53,6 +53,24 @@ export const replaceNote = (key: LedgerKey, before: unknown): Sql =>
         select ${values(key, before)} where not exists (select from known)`,
   );
 
+/** Adds or replaces notes of one kind, each under its database: in one statement, for what concerns many databases at the same time. */
+export const replaceNotes = (kind: string, before: ReadonlyMap<string, unknown>): Sql => {
+  const texts = [...before.values()].map((each) => JSON.stringify(each ?? null));
+  const given = sql`select ${kind}::text as kind, u.database, u.before::jsonb as before
+                      from unnest(${[...before.keys()]}::text[], ${texts}::text[]) u (database, before)`;
+  return since(
+    'onConflict',
+    sql`insert into ${LEDGER} (kind, database, object, before) select kind, database, '', before from (${given}) g
+        on conflict (kind, database, object) do update set before = excluded.before, at = clock_timestamp()`,
+    sql`with given as (${given}),
+        known as (
+          update ${LEDGER} l set before = g.before, at = clock_timestamp() from given g
+           where l.kind = g.kind and l.database = g.database and l.object = '' returning l.database)
+        insert into ${LEDGER} (kind, database, object, before)
+        select kind, database, '', before from given where database not in (select database from known)`,
+  );
+};
+
 /** All notes, or those of one kind and database. Oldest first. */
 export const notes = (kind?: string, database?: string): Sql => sql`
   select kind, database, object, before, at::text from ${LEDGER}
@@ -60,11 +78,28 @@ export const notes = (kind?: string, database?: string): Sql => sql`
      and (${database ?? null}::text is null or database = ${database ?? null})
    order by at, kind, database, object`;
 
+/** All notes of these databases, of any kind or of some. Oldest first. */
+export const notesOn = (databases: readonly string[], kinds?: readonly string[]): Sql => sql`
+  select kind, database, object, before, at::text from ${LEDGER}
+   where database = any (${databases}::text[])
+     and (${kinds ?? null}::text[] is null or kind = any (${kinds ?? null}::text[]))
+   order by at, kind, database, object`;
+
+/** The notes of a kind, in the order of their databases; nobody else changes them before the transaction ends. */
+export const lockedNotes = (kind: string, databases: readonly string[]): Sql => sql`
+  select kind, database, object, before, at::text from ${LEDGER}
+   where kind = ${kind} and database = any (${databases}::text[])
+   order by database, object for update`;
+
 /** The note of this key; nobody else changes it before the transaction ends. */
 export const lockedNote = (key: LedgerKey): Sql => sql`
   select kind, database, object, before, at::text from ${LEDGER} where ${isNote(key)} for update`;
 
 export const forgetNote = (key: LedgerKey): Sql => sql`delete from ${LEDGER} where ${isNote(key)}`;
+
+/** Of a kind, whatever object they name. */
+export const forgetNotes = (kind: string, databases: readonly string[]): Sql => sql`
+  delete from ${LEDGER} where kind = ${kind} and database = any (${databases}::text[])`;
 
 export const Found = z.object({ found: z.boolean() });
 
