@@ -41,7 +41,7 @@ async function refusal({ sourceCluster, run }: AgreementContext, databases: read
   const late = databases.filter((database) => found.get(database)?.late);
   if (late.length > 0) {
     return new DeadlineExceeded(
-      `${sourceCluster.side}, ${named(late)}: the deadline of the write outage has passed before everything was ready`,
+      `${sourceCluster.side}, ${databasesNamed(late)}: the deadline of the write outage has passed before everything was ready`,
       { hint: ANEW(run.id) },
     );
   }
@@ -50,7 +50,7 @@ async function refusal({ sourceCluster, run }: AgreementContext, databases: read
     return !fence?.proven || fence.run !== run.id;
   });
   return new PgconvoyError(
-    `${sourceCluster.side}, ${named(gone.length > 0 ? gone : databases)}: the fence does not stand any more, or is another run's by now, so writes may have been made that the target lacks`,
+    `${sourceCluster.side}, ${databasesNamed(gone.length > 0 ? gone : databases)}: the fence does not stand any more, or is another run's by now, so writes may have been made that the target lacks`,
     { hint: ANEW(run.id) },
   );
 }
@@ -59,8 +59,8 @@ async function refusal({ sourceCluster, run }: AgreementContext, databases: read
 export const ANEW = (run: string) =>
   `pgconvoy retry ${run}, which fences anew and does everything behind the fence again; or pgconvoy cancel ${run}, then pgconvoy stop.`;
 
-/** "database "a"", or the first few of many. */
-function named(databases: readonly string[]): string {
+/** `database "a"`, or the first few of many. */
+export function databasesNamed(databases: readonly string[]): string {
   const shown = databases.slice(0, 3).map((database) => `"${database}"`);
   const more = databases.length > 3 ? ` and ${databases.length - 3} more` : '';
   return `${databases.length === 1 ? 'database' : 'databases'} ${shown.join(', ')}${more}`;

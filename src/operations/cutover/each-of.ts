@@ -19,6 +19,8 @@ export async function eachOf<C extends Pick<OperationContext, 'source' | 'target
   contexts: readonly C[],
   body: (context: C) => Promise<T>,
 ): Promise<T[]> {
+  // The only one keeps its sessions for what comes next.
+  if (contexts.length === 1) return [await body(contexts[0]!)];
   const results: T[] = [];
   const queue = [...contexts.entries()];
   const drain = async () => {

@@ -1,6 +1,8 @@
 import * as z from 'zod';
+import { PgconvoyError } from '../../errors.ts';
+import { groupBy } from '../../engine/group-by.ts';
 import type { OperationContext } from '../../engine/operation.ts';
-import { entryVersion, FenceState, fenceState, walMarker } from '../../postgres/catalog/fence.ts';
+import { FenceState, fenceStates, walMarker } from '../../postgres/catalog/fence.ts';
 import {
   DatabasePrivilege,
   databasePrivileges,
@@ -11,7 +13,7 @@ import { LedgerEntry, lockedNote } from '../../postgres/catalog/ledger-notes.ts'
 import { DatabaseError } from '../../postgres/errors.ts';
 import { fragment, id, lit, sql, trusted } from '../../postgres/sql.ts';
 import type { Sql } from '../../postgres/sql.ts';
-import { hasLeftSource } from './opened.ts';
+import { hasLeftSource, leavesSource } from './opened.ts';
 import { giveBackLargeObjects, writingReader } from './readers.ts';
 
 /** What was before the fence, and when it went up by the source's clock. */
@@ -75,13 +77,46 @@ export type FenceContext = Pick<
 /** The proof, and the state of the database's entry in the catalog that it was made behind. */
 export const ProofNote = FenceProof.extend({ version: z.string() });
 
-/** What the ledger says of the fence and whether the catalog agrees; `missing` is empty where it stands. */
-export async function lookAtFence(
-  context: FenceContext,
-): Promise<{ readonly missing: readonly string[]; readonly fence: StandingFence | undefined }> {
-  const { source, sourceLedger, settings, run } = context;
-  const { notes, rows } = await sourceLedger.entriesAnd([source.name], fenceState(source.name));
-  const state = FenceState.parse(rows[0]);
+/** What the ledger says of a fence and whether the catalog agrees; `missing` is empty where it stands. */
+export interface FenceLook {
+  readonly missing: readonly string[];
+  readonly fence: StandingFence | undefined;
+}
+
+/** The same of one database. */
+export async function lookAtFence(context: FenceContext): Promise<FenceLook> {
+  return (await lookAtFences([context])).get(context.source.name)!;
+}
+
+/** By database; one look at the catalog and the sessions of all of them. The contexts are of one run. */
+export async function lookAtFences(contexts: readonly FenceContext[]): Promise<ReadonlyMap<string, FenceLook>> {
+  const names = contexts.map(({ source }) => source.name);
+  const first = contexts[0];
+  if (!first) return new Map();
+  const { notes, rows } = await first.sourceLedger.entriesAnd(names, fenceStates(names));
+  const states = new Map(
+    z
+      .array(FenceState)
+      .parse(rows)
+      .map((state) => [state.database, state]),
+  );
+  const noted = groupBy(notes, ({ database }) => database);
+  const looks = contexts.map(async (context): Promise<[string, FenceLook]> => {
+    const { name } = context.source;
+    const state = states.get(name);
+    if (!state) throw databaseGone(context);
+    return [name, await judgeFence(context, state, noted.get(name) ?? [])];
+  });
+  return new Map(await Promise.all(looks));
+}
+
+export const databaseGone = ({ source }: FenceContext): PgconvoyError =>
+  new PgconvoyError(`${source.side}, database "${source.name}": it is not there any more`, {
+    hint: 'Somebody has dropped or renamed it. Leave it out (databases.exclude), or give it its name again and retry the step.',
+  });
+
+async function judgeFence(context: FenceContext, state: FenceState, notes: readonly LedgerEntry[]): Promise<FenceLook> {
+  const { source, sourceCluster, settings, run } = context;
   const note = notes.find(({ kind }) => kind === fenceKey(source.name).kind);
   const entry = notes.find(({ kind }) => kind === proofKey(source.name).kind);
   const proof = entry && ProofNote.parse(entry.before);
@@ -89,7 +124,7 @@ export async function lookAtFence(
   const missing: string[] = [];
   if (!note) missing.push('the note of what was before');
   // Once the target is decided for, it stands for good, whoever has raised it.
-  else if (FenceNote.partial().parse(note.before).run !== run.id && !(await hasLeftSource(context)))
+  else if (FenceNote.partial().parse(note.before).run !== run.id && !(await leavesSource(notes, sourceCluster)))
     missing.push(ANOTHERS);
   if (!state.connectors.every((role) => stay.has(role))) missing.push('CONNECT revoked');
   if (state.readOnly !== 'on') missing.push('default_transaction_read_only');
@@ -128,7 +163,7 @@ export async function lowerFence(context: FenceContext, noting?: () => Promise<v
     maintenance.transaction(async () => {
       const entry = await maintenance.maybe(LedgerEntry, lockedNote(fenceKey(source.name)));
       if (!entry || (await mustStay(context))) return false;
-      const state = await maintenance.maybe(FenceState, fenceState(source.name));
+      const state = await maintenance.maybe(FenceState, fenceStates([source.name]));
       if (state) await reopen(context, BeforeFence.parse(entry.before), state);
       await sourceLedger.forget(proofKey(source.name));
       await sourceLedger.forget(fenceKey(source.name));
@@ -195,16 +230,6 @@ const Marked = z.object({ lsn: z.string() });
 /** A position of the WAL behind every write there was; the target has everything once it has confirmed it. */
 export async function markWal({ source }: Pick<OperationContext, 'source'>): Promise<string> {
   return (await source.one(Marked, walMarker())).lsn;
-}
-
-const Behind = z.object({ version: z.string() });
-
-/** The marker, and the version of the database's entry in the catalog at that time. */
-export async function markBehind({
-  source,
-}: Pick<OperationContext, 'source'>): Promise<z.output<typeof Marked> & z.output<typeof Behind>> {
-  const [marked, versions] = await source.atOnce([walMarker(), entryVersion()]);
-  return { ...Marked.parse(marked?.[0]), ...Behind.parse(versions?.[0]) };
 }
 
 /** Two changes of one row of pg_database at the same time: the server refuses the second. */

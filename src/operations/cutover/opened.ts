@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { PgconvoyError } from '../../errors.ts';
 import type { OperationContext } from '../../engine/operation.ts';
 import type { BoundCluster } from '../../postgres/cluster.ts';
+import type { LedgerEntry } from '../../postgres/catalog/ledger-notes.ts';
 import type { Ledger } from '../../postgres/ledger.ts';
 
 /** What the ledgers of both clusters keep of a database that was switched over: which of the two applications use now. */
@@ -48,6 +49,12 @@ export async function hasLeftSource({
   sourceCluster,
 }: Pick<OperationContext, 'source' | 'sourceLedger' | 'sourceCluster'>): Promise<boolean> {
   const entry = await sourceLedger.find(openedKey(source.name));
+  return entry !== undefined && leavesSource([entry], sourceCluster);
+}
+
+/** The same by the notes on the database in the ledger of that cluster. */
+export async function leavesSource(notes: readonly LedgerEntry[], sourceCluster: BoundCluster): Promise<boolean> {
+  const entry = notes.find(({ kind }) => kind === openedKey('').kind);
   return entry !== undefined && !(await isOn(Opened.parse(entry.before), sourceCluster));
 }
 

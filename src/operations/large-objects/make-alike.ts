@@ -13,7 +13,7 @@ import {
 import { copyRows } from '../../postgres/copy.ts';
 import { id, join, sql } from '../../postgres/sql.ts';
 import type { Difference } from './differences.ts';
-import { groupBy } from './group-by.ts';
+import { groupBy } from '../../engine/group-by.ts';
 import { ownerAndComment, privileges } from './ownership.ts';
 
 /** Copied in one transaction, bytes: what a worker that dies loses at most, but for a single object that is larger. */

@@ -2,7 +2,7 @@ import { numberList } from '../../postgres/catalog/large-objects.ts';
 import type { LargeObject } from '../../postgres/catalog/large-objects.ts';
 import { fragment, id, lit, trusted } from '../../postgres/sql.ts';
 import type { Fragment } from '../../postgres/sql.ts';
-import { groupBy } from './group-by.ts';
+import { groupBy } from '../../engine/group-by.ts';
 
 /** A large object as it is, and as it shall be. */
 export type Change = readonly [present: LargeObject, wanted: LargeObject];

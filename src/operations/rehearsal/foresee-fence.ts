@@ -40,7 +40,7 @@ export const foreseeFence = definePreflight({
       return holds({ opened: true, sessions: 0, superusers: 0, transactions: 0, ...limits });
     }
     const seen = await maintenance.one(SessionsInDatabase, sessionsInDatabase(source.name));
-    const writers = await maintenance.many(RemainingWriter, remainingWriters(source.name));
+    const writers = await maintenance.many(RemainingWriter, remainingWriters([source.name]));
     const { sessions, superusers, transactions } = seen;
     const output = { opened: false, sessions, superusers, transactions: transactions.length, ...limits };
     const findings = judgeSessions(source.name, seen, writers);

@@ -7,6 +7,7 @@ import { isClient } from './sessions.ts';
 const Process = z.object({ user: z.string(), name: z.string() });
 
 export const FenceState = z.object({
+  database: z.string(),
   owner: z.string(),
   /** Who we are. */
   self: z.string(),
@@ -54,60 +55,76 @@ const isAutovacuum = since(
 const backendType = since('backendType', fragment`a.backend_type`, fragment`'background worker'::text`);
 
 /**
- * Who can get into a database and who is in it, by the catalog; no row where there is no such database.
+ * Who can get into these databases and who is in them, by the catalog; no row where there is no such database. Sessions are looked up
+ * once for all of them: each look costs the server about as much as a hundred databases do.
  * @param stay roles that keep CONNECT although the fence stands
  */
-export const fenceState = (name: string, stay: readonly string[] = []): Sql => sql`
+export const fenceStates = (names: readonly string[], stay: readonly string[] = []): Sql => sql`
   with recursive
-  grantee (id) as (
-    select p.grantee from pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) p
-     where d.datname = ${name} and p.privilege_type = 'CONNECT'),
-  connector (id) as (
-    select id from grantee union select m.member from pg_auth_members m join connector c on c.id = m.roleid),
-  staying (id) as (
+  fenced as (
+    select oid, datname, datdba, coalesce(datacl, acldefault('d', datdba)) as acl, datconnlimit, xmin::text as version
+      from pg_database where datname = any (${names}::text[])),
+  granted (database, id) as (
+    select d.oid, p.grantee from fenced d, aclexplode(d.acl) p where p.privilege_type = 'CONNECT'),
+  connector (database, id) as (
+    select database, id from granted
+    union select c.database, m.member from pg_auth_members m join connector c on c.id = m.roleid),
+  remaining (id) as (
     select oid from pg_roles where rolname = any (${stay}::text[])
-    union select m.member from pg_auth_members m join staying s on s.id = m.roleid)
-  select pg_get_userbyid(d.datdba) as owner, session_user::text as self,
-         coalesce(d.datacl, acldefault('d', d.datdba))::text as acl, d.datconnlimit as "connectionLimit",
+    union select m.member from pg_auth_members m join remaining s on s.id = m.roleid),
+  grantees as (
+    select database, json_agg(distinct g.rolname) as names
+      from granted left join pg_roles g on g.oid = id where id = 0 or g.oid is not null group by 1),
+  connectors as (
+    select database, json_agg(distinct g.rolname) as names
+      from connector left join pg_roles g on g.oid = id where id = 0 or g.rolcanlogin and not g.rolsuper group by 1),
+  present as (
+    select a.datid as database,
+           json_agg(distinct a.usename) filter (where ${takesStatements} and not u.rolsuper and not ${isOurs}) as sessions,
+           json_agg(json_build_object('user', coalesce(a.usename, ''), 'name',
+                      format('pid %s (%s)', a.pid, coalesce(nullif(a.application_name, ''), ${backendType}))))
+             filter (where a.backend_xid is not null and not ${isAutovacuum}
+               and ${backendType} !~ '^(logical replication|pglogical)' and not coalesce(${isOurs}, false)) as writing
+      from pg_stat_activity a left join pg_roles u on u.oid = a.usesysid
+     where a.datname = any (${names}::text[])
+     group by 1)
+  select d.datname as database, pg_get_userbyid(d.datdba) as owner, session_user::text as self, d.acl::text as acl,
+         d.datconnlimit as "connectionLimit",
          (select substring(c.setting from '=(.*)') from pg_db_role_setting s, unnest(s.setconfig) as c (setting)
            where s.setdatabase = d.oid and s.setrole = 0 and c.setting like 'default\\_transaction\\_read\\_only=%') as "readOnly",
-         coalesce((select json_agg(distinct g.rolname) from grantee left join pg_roles g on g.oid = id
-                    where id = 0 or g.oid is not null), '[]') as grantees,
-         coalesce((select json_agg(distinct g.rolname) from connector left join pg_roles g on g.oid = id
-                    where id = 0 or g.rolcanlogin and not g.rolsuper), '[]') as connectors,
-         coalesce((select json_agg(g.rolname order by g.rolname) from staying join pg_roles g on g.oid = id
-                    where g.rolcanlogin and not g.rolsuper), '[]') as staying,
+         coalesce(g.names, '[]') as grantees, coalesce(c.names, '[]') as connectors,
+         coalesce((select json_agg(r.rolname order by r.rolname) from remaining join pg_roles r on r.oid = id
+                    where r.rolcanlogin and not r.rolsuper), '[]') as staying,
          coalesce((select json_agg(rolname order by rolname) from pg_roles where rolsuper and rolcanlogin), '[]') as superusers,
-         coalesce((select json_agg(distinct a.usename) from pg_stat_activity a join pg_roles u on u.oid = a.usesysid
-                    where a.datid = d.oid and ${takesStatements} and not u.rolsuper and not ${isOurs}), '[]') as sessions,
-         coalesce((select json_agg(json_build_object('user', coalesce(a.usename, ''), 'name',
-                             format('pid %s (%s)', a.pid, coalesce(nullif(a.application_name, ''), ${backendType}))))
-                     from pg_stat_activity a
-                    where a.datid = d.oid and a.backend_xid is not null and not ${isAutovacuum}
-                      and ${backendType} !~ '^(logical replication|pglogical)'
-                      and not coalesce(${isOurs}, false)), '[]') as writing,
-         d.xmin::text as version, clock_timestamp()::text as now
-    from pg_database d
-   where d.datname = ${name}`;
+         coalesce(p.sessions, '[]') as sessions, coalesce(p.writing, '[]') as writing,
+         d.version, clock_timestamp()::text as now
+    from fenced d
+    left join grantees g on g.database = d.oid
+    left join connectors c on c.database = d.oid
+    left join present p on p.database = d.oid
+   order by 1`;
 
-/** As in the fence's state, of the current database. */
-export const entryVersion = (): Sql => sql`
-  select xmin::text as version from pg_database where datname = current_database()`;
+export const EntryVersion = FenceState.pick({ database: true, version: true });
 
-export const SessionStart = z.object({ pid: z.number() });
+/** As in the fence's state. */
+export const entryVersions = (names: readonly string[]): Sql => sql`
+  select datname as database, xmin::text as version from pg_database where datname = any (${names}::text[])`;
+
+export const SessionStart = z.object({ pid: z.number(), database: z.string() });
 
 /**
- * Sessions that are just being started in a database: they may have been let in already, but are not in pg_stat_activity yet. Each
+ * Sessions that are just being started in these databases: they may have been let in already, but are not in pg_stat_activity yet. Each
  * holds a lock on the database from before its privilege is looked at until after it is listed.
  * @see https://www.postgresql.org/docs/current/view-pg-locks.html
  */
-export const sessionStarts = (name: string): Sql => sql`
-  select l.pid
+export const sessionStarts = (names: readonly string[]): Sql => sql`
+  select l.pid, d.datname as database
     from pg_locks l join pg_database d on l.objid = d.oid
    where l.locktype = 'object' and l.classid = 'pg_database'::regclass and l.mode = 'RowExclusiveLock'
-     and l.pid is not null and d.datname = ${name}`;
+     and l.pid is not null and d.datname = any (${names}::text[])`;
 
 export const EndedSession = z.object({
+  database: z.string(),
   pid: z.number(),
   user: z.string(),
   application: z.string(),
@@ -118,19 +135,30 @@ export const EndedSession = z.object({
 });
 export type EndedSession = z.output<typeof EndedSession>;
 
+const endedSession = fragment`
+  a.datname as database, a.pid, coalesce(a.usename, '')::text as "user", coalesce(a.application_name, '') as application,
+  coalesce(host(a.client_addr), 'local') as client, coalesce(u.rolsuper, false) as superuser,
+  pg_terminate_backend(a.pid) as ended
+    from pg_stat_activity a left join pg_roles u on u.oid = a.usesysid`;
+
+const isOthers = (replication: string): Sql => sql`
+  ${takesStatements} and not coalesce(${isOurs}, false) and a.usename is distinct from ${replication}`;
+
 /**
- * Ends the sessions of all others in the current database and lists them: while any is listed, it may still be there.
- * @param stay roles that cannot write: their sessions stay, unless one holds a lock for writing a table, from when its role still could
+ * Ends the sessions of all others in these databases and lists them: while any is listed, it may still be there.
  * @param replication our replication role
  * @see https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-ADMIN-SIGNAL
  */
-export const endSessions = (stay: readonly string[], replication: string): Sql => sql`
-  select a.pid, coalesce(a.usename, '')::text as "user", coalesce(a.application_name, '') as application,
-         coalesce(host(a.client_addr), 'local') as client, coalesce(u.rolsuper, false) as superuser,
-         pg_terminate_backend(a.pid) as ended
-    from pg_stat_activity a left join pg_roles u on u.oid = a.usesysid
-   where a.datname = current_database() and ${takesStatements} and not coalesce(${isOurs}, false)
-     and a.usename is distinct from ${replication}
+export const endSessions = (names: readonly string[], replication: string): Sql => sql`
+  select ${endedSession} where a.datname = any (${names}::text[]) and ${isOthers(replication)} order by a.pid`;
+
+/**
+ * The same in the current database, where the sessions of roles that cannot write stay, unless one holds a lock for writing a table,
+ * from when its role still could.
+ */
+export const endSessionsBut = (stay: readonly string[], replication: string): Sql => sql`
+  select ${endedSession}
+   where a.datname = current_database() and ${isOthers(replication)}
      and (not coalesce(a.usename = any (${stay}::text[]), false)
           or exists (select from pg_locks l join pg_class c on c.oid = l.relation
                       where l.pid = a.pid and l.locktype = 'relation' and l.mode not in ('AccessShareLock', 'RowShareLock')
@@ -138,6 +166,7 @@ export const endSessions = (stay: readonly string[], replication: string): Sql =
    order by a.pid`;
 
 export const RemainingWriter = z.object({
+  database: z.string(),
   kind: z.enum(['transaction', 'prepared', 'subscription', 'worker']),
   /** "pid 4711 (…)", the name of the prepared transaction, or of the subscription. */
   name: z.string(),
@@ -145,35 +174,35 @@ export const RemainingWriter = z.object({
 export type RemainingWriter = z.output<typeof RemainingWriter>;
 
 /**
- * What else can still change rows of a database: write transactions of background processes (autovacuum writes no rows of users),
+ * What else can still change rows of these databases: write transactions of background processes (autovacuum writes no rows of users),
  * prepared transactions, and subscriptions to somebody else that are enabled. And background workers of extensions: they may.
  */
-export const remainingWriters = (name: string): Sql => sql`
-  select 'transaction' as kind, format('pid %s (%s)', a.pid, ${backendType}) as name
-    from pg_stat_activity a
-   where a.datname = ${name} and a.backend_xid is not null and not ${isAutovacuum}
+export const remainingWriters = (names: readonly string[]): Sql => sql`
+  with a as (select * from pg_stat_activity where datname = any (${names}::text[]))
+  select a.datname as database, 'transaction' as kind, format('pid %s (%s)', a.pid, ${backendType}) as name
+    from a
+   where a.backend_xid is not null and not ${isAutovacuum}
      and ${since(
        'backendType',
        fragment`a.backend_type not in ('client backend', 'walsender')`,
        fragment`a.client_port is null`,
      )}
   union all
-  select 'prepared', gid from pg_prepared_xacts where database = ${name}
+  select database, 'prepared', gid from pg_prepared_xacts where database = any (${names}::text[])
   ${since(
     'publications',
     sql`union all
-        select 'subscription', s.subname
+        select d.datname, 'subscription', s.subname
           from pg_subscription s join pg_database d on d.oid = s.subdbid
-         where d.datname = ${name} and s.subenabled
+         where d.datname = any (${names}::text[]) and s.subenabled
         union all
-        select 'worker', a.backend_type
-          from pg_stat_activity a
-         where a.datname = ${name}
-           and a.backend_type not in ('client backend', 'walsender', 'autovacuum worker', 'parallel worker', 'slotsync worker')
+        select a.datname, 'worker', a.backend_type
+          from a
+         where a.backend_type not in ('client backend', 'walsender', 'autovacuum worker', 'parallel worker', 'slotsync worker')
            and a.backend_type !~ '^(logical replication|pglogical (manager|supervisor))'`,
     sql``,
   )}
-   order by 1, 2`;
+   order by 1, 2, 3`;
 
 /**
  * A marker behind the last commit, flushed when this returns; it also gives an idle source something to send. Before 9.6 there are

@@ -9,7 +9,9 @@ const seen = (...transactions: readonly object[]) => ({
 });
 
 test('short transactions are nothing to speak of, and autovacuum neither', () => {
-  expect(judgeSessions('shop', seen({}, { seconds: 4.9 }), [{ kind: 'transaction', name: 'pid 7 (x)' }])).toEqual([]);
+  expect(
+    judgeSessions('shop', seen({}, { seconds: 4.9 }), [{ database: 'shop', kind: 'transaction', name: 'pid 7 (x)' }]),
+  ).toEqual([]);
 });
 
 test('long ones are named, since a fence would end them', () => {
@@ -22,8 +24,8 @@ test('long ones are named, since a fence would end them', () => {
 
 test('what a fence cannot end is named with the lines to type', () => {
   const findings = judgeSessions('shop', seen(), [
-    { kind: 'prepared', name: "o'dd" },
-    { kind: 'subscription', name: 'My "sub"' },
+    { database: 'shop', kind: 'prepared', name: "o'dd" },
+    { database: 'shop', kind: 'subscription', name: 'My "sub"' },
   ]);
   expect(findings.map(({ code, severity, remedy }) => [code, severity, remedy])).toEqual([
     ['fence-refused', 'warning', expect.stringContaining("COMMIT PREPARED 'o''dd'")],

@@ -1,4 +1,4 @@
-import { FenceState, fenceState } from '../../../postgres/catalog/fence.ts';
+import { FenceState, fenceStates } from '../../../postgres/catalog/fence.ts';
 import type { WayToWrite } from '../../../postgres/catalog/ways-to-write.ts';
 import { configuredReaders, waysOfReaders } from '../../cutover/readers.ts';
 import type { Concern } from '../concern.ts';
@@ -11,7 +11,7 @@ export const fenceReaders: Concern = {
   async look(context) {
     const { source, sourceCluster } = context;
     const configured = await configuredReaders(context);
-    const { staying } = await sourceCluster.maintenance.one(FenceState, fenceState(source.name, configured));
+    const { staying } = await sourceCluster.maintenance.one(FenceState, fenceStates([source.name], configured));
     return judgeReaders(source.name, await waysOfReaders(context, staying));
   },
 };
