@@ -216,6 +216,7 @@ export const sourceQueries = (database: string): SourceQuery[] => [
   ask('surrogate-keys.surrogateState', surrogateKeys.surrogateState(TABLE.oid), surrogateKeys.SurrogateState),
   ask('surrogate-keys.surrogateTables', surrogateKeys.surrogateTables(), surrogateKeys.SurrogateTable),
   ask('tables.userTables', tables.userTables(), tables.UserTable),
+  ask('tables.identifiedTables', tables.identifiedTables(), tables.UserTable),
   ask('tables.namedTables', tables.namedTables(), tables.NamedTable),
   ask('server-log.logHabits', serverLog.logHabits(), serverLog.LogHabits),
   ask('server-log.logEnd', serverLog.logEnd('stderr', 100), serverLog.LogEnd),

@@ -8,7 +8,7 @@ import {
   incomparableColumns,
 } from '../../postgres/catalog/identities.ts';
 import { SurrogateObstacle, surrogateObstacles } from '../../postgres/catalog/surrogate-keys.ts';
-import { isReplicated, UserTable, userTables } from '../../postgres/catalog/tables.ts';
+import { identifiedTables, isReplicated, UserTable } from '../../postgres/catalog/tables.ts';
 
 /**
  * From this size on a table is not rewritten under a lock, and gets a key column only where the configuration names it. The rewrite
@@ -37,7 +37,7 @@ export interface TableToIdentify {
 }
 
 export interface Identities {
-  /** Tables whose rows are replicated. */
+  /** Tables whose rows are replicated; sizes only of those that no index identifies. */
   readonly tables: readonly UserTable[];
   /** Those of them without a usable replica identity, and what becomes of it. */
   readonly lacking: readonly TableToIdentify[];
@@ -62,7 +62,7 @@ export async function identitiesOf(
   largeBytes = LARGE_BYTES,
   all?: readonly UserTable[],
 ): Promise<Identities> {
-  const tables = (all ?? (await source.many(UserTable, userTables()))).filter(isReplicated);
+  const tables = (all ?? (await source.many(UserTable, identifiedTables()))).filter(isReplicated);
   if (tables.every((table) => table.identityIndex !== null)) return { tables, lacking: [] };
   const lacking = chooseIdentities(tables, {
     database: source.name,

@@ -44,10 +44,19 @@ export const userTables = (): Sql =>
          case c.relkind when 'p' then 0 else ${tableBytes()} end as bytes,
          greatest(c.reltuples, 0)::float8 as rows`);
 
+/**
+ * The same tables for whoever looks at their identities: with the size of those alone whose size is asked for then, because no index
+ * identifies their rows or replication does not carry them. Sizes cost as much as everything else.
+ */
+export const identifiedTables = (): Sql =>
+  tablesWith(sql`,
+         case when c.relkind = 'p' or (ic.relname is not null and c.relpersistence = 'p') then 0 else ${tableBytes()} end as bytes,
+         greatest(c.reltuples, 0)::float8 as rows`);
+
 export const NamedTable = UserTable.omit({ bytes: true, rows: true });
 export type NamedTable = z.output<typeof NamedTable>;
 
-/** The same tables without their sizes, which cost as much as everything else. */
+/** The same tables without their sizes. */
 export const namedTables = (): Sql => tablesWith(sql``);
 
 const tablesWith = (more: Sql): Sql => sql`

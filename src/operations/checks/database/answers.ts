@@ -8,14 +8,14 @@ import {
   installedExtensions,
 } from '../../../postgres/catalog/extensions.ts';
 import { DatabaseSetting, databaseSettingNames, Setting, settingsNamed } from '../../../postgres/catalog/settings.ts';
-import { UserTable, userTables } from '../../../postgres/catalog/tables.ts';
+import { identifiedTables, UserTable } from '../../../postgres/catalog/tables.ts';
 import type { Answers } from '../../../postgres/database.ts';
 import { DatabaseError } from '../../../postgres/errors.ts';
 import { PUBLICATION } from '../../../replication/names.ts';
 
 /** What every check asks the source of its database, whatever comes out. */
 const QUESTIONS = {
-  tables: { row: UserTable, query: userTables() },
+  tables: { row: UserTable, query: identifiedTables() },
   extensions: { row: InstalledExtension, query: installedExtensions() },
   preloaded: { row: Setting, query: settingsNamed(['shared_preload_libraries']) },
   configTables: { row: ConfigTable, query: configTables() },
