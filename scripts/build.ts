@@ -26,6 +26,8 @@ const { outputFiles } = await build({
   format: 'esm',
   target: 'node20',
   external: apart,
+  // pg makes a Response to see whether it runs at Cloudflare; that loads all of Node's fetch, in every command.
+  define: { Response: 'undefined' },
   // For libraries in CommonJS.
   banner: {
     js: "import { createRequire as requireOf } from 'node:module';\nconst require = requireOf(import.meta.url);",

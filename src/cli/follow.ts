@@ -38,7 +38,7 @@ const UNSEEN_MOST_MS = 3_000;
 export async function followRun(session: Session, id: string, options: FollowOptions = {}): Promise<ExitCode> {
   const { terminal } = session;
   using leaving = catchLeaving();
-  const live = openLiveView(terminal);
+  const live = await openLiveView(terminal);
   const view = await watch(session, id, live, leaving, options);
   live.clear();
   if (leaving.signal.aborted) {

@@ -1,4 +1,3 @@
-import { createLogUpdate } from 'log-update';
 import type { RunView } from '../../queue/types.ts';
 import { eventsBetween, progressLine } from './events.ts';
 import { renderRun } from './run.ts';
@@ -12,11 +11,13 @@ export interface LiveView {
 }
 
 /** Redraws on a terminal; elsewhere writes one line per event, and how far it is every ten seconds at most. */
-export function openLiveView(terminal: Terminal): LiveView {
+export async function openLiveView(terminal: Terminal): Promise<LiveView> {
   return terminal.canRedraw ? redrawing(terminal) : lineByLine(terminal);
 }
 
-function redrawing(terminal: Terminal): LiveView {
+async function redrawing(terminal: Terminal): Promise<LiveView> {
+  // It makes tables of all characters when it is loaded, which takes longer than most commands have to work.
+  const { createLogUpdate } = await import('log-update');
   const draw = createLogUpdate(terminal.stderr);
   return {
     update(view, warnings) {

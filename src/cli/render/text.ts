@@ -107,8 +107,8 @@ const textOf = (cell: Cell): string => (typeof cell === 'string' ? cell : cell.r
 export const plural = (count: number, one: string, many = `${one}s`): string =>
   `${integer(count)} ${count === 1 ? one : many}`;
 
-/** `1,234,567`. */
-export const integer = (value: number): string => Math.round(value).toLocaleString('en-US');
+/** `1,234,567`. Not by toLocaleString, which loads data of all languages first. */
+export const integer = (value: number): string => String(Math.round(value)).replaceAll(/\B(?=(?:\d{3})+$)/g, ',');
 
 /** Bytes in powers of 1024, as PostgreSQL's own pg_size_pretty counts: `742 MB`. */
 export function bytes(value: number): string {

@@ -29,9 +29,9 @@ function streams(isTTY: boolean) {
 
 const copying = run({ stages: [stage(0, { title: 'Streaming', steps: lane('zoo', { 'copy-tables': 'active' }) })] });
 
-test('without a terminal: one line per event, where it stands every ten seconds, a warning once; nothing moves the cursor', () => {
+test('without a terminal: one line per event, where it stands every ten seconds, a warning once; nothing moves the cursor', async () => {
   const { terminal, written } = streams(false);
-  const live = openLiveView(terminal);
+  const live = await openLiveView(terminal);
   for (let second = 0; second <= 25; second++) {
     live.update(copying, ['no worker is listening on this queue']);
     vi.advanceTimersByTime(1_000);
@@ -50,9 +50,9 @@ test('without a terminal: one line per event, where it stands every ten seconds,
   );
 });
 
-test('on a terminal it redraws, on stderr alone, and leaves nothing behind', () => {
+test('on a terminal it redraws, on stderr alone, and leaves nothing behind', async () => {
   const { terminal, written } = streams(true);
-  const live = openLiveView(terminal);
+  const live = await openLiveView(terminal);
   live.update(copying, []);
   live.clear();
   expect(written.out).toBe('');
