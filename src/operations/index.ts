@@ -11,6 +11,7 @@ import { fenceSource } from './cutover/fence-source.ts';
 import { finishOpening } from './cutover/finish-opening.ts';
 import { openTarget } from './cutover/open-target.ts';
 import { copyDatabasePrivileges } from './databases/copy-database-privileges.ts';
+import { copyPrivilegesTogether } from './databases/copy-privileges-together.ts';
 import { createDatabase } from './databases/create-database.ts';
 import { checkDrift } from './drift/check-drift.ts';
 import { copyLargeObjects } from './large-objects/copy-large-objects.ts';
@@ -57,6 +58,7 @@ export {
   compareOpened,
   compareTables,
   copyDatabasePrivileges,
+  copyPrivilegesTogether,
   copyLargeObjects,
   copyRoles,
   copySchema,
@@ -123,6 +125,7 @@ const all: readonly AnyOperation[] = [
   compareTables,
   createDeferredTriggers,
   copyDatabasePrivileges,
+  copyPrivilegesTogether,
   agreeToOpen,
   finishOpening,
   openTarget,

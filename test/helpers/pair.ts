@@ -29,6 +29,8 @@ export interface PairOptions {
 export interface ContextOptions {
   readonly input?: unknown;
   readonly signal?: AbortSignal;
+  /** Those of the run; all that the pair has, unless said otherwise. */
+  readonly databases?: readonly string[];
   readonly options?: Record<string, boolean | number>;
   /** The target is the source of this job, and the source its target. */
   readonly reversed?: boolean;
@@ -134,7 +136,11 @@ export class TestPair implements AsyncDisposable {
       applicationName: `pgconvoy/test/${this.suffix}`,
       database,
       input: options.input ?? {},
-      run: { id: `test-${this.suffix}`, databases: [...this.#databases], options: options.options ?? {} },
+      run: {
+        id: `test-${this.suffix}`,
+        databases: options.databases ?? [...this.#databases],
+        options: options.options ?? {},
+      },
       signal: options.signal ?? new AbortController().signal,
       log: createLogger('silent'),
       progress: options.onProgress ?? (() => {}),

@@ -113,9 +113,19 @@ export const sourceQueries = (database: string): SourceQuery[] => [
     databaseDefinitions.DatabaseDefinition,
   ),
   ask(
+    'database-definitions.databaseDefinitions',
+    databaseDefinitions.databaseDefinitions([database, 'postgres']),
+    databaseDefinitions.DatabaseDefinition,
+  ),
+  ask(
     'database-definitions.databasePrivileges',
     databaseDefinitions.databasePrivileges(database, null),
     databaseDefinitions.DatabasePrivilege,
+  ),
+  ask(
+    'database-definitions.privilegesByAcl',
+    databaseDefinitions.privilegesByAcl(new Map([[database, null]])),
+    databaseDefinitions.PrivilegeOnDatabase,
   ),
   ask('database-facts.databaseLocale', databaseFacts.databaseLocale(database), databaseFacts.DatabaseLocale),
   ask('database-facts.objectsInOurSchema', databaseFacts.objectsInOurSchema(), databaseFacts.StrayObject),
@@ -254,6 +264,7 @@ export const sourceStatements = (major: number): SourceQuery[] =>
 /** What else src/postgres/catalog exports: only for targets, or no query of its own. */
 export const OTHER_EXPORTS: readonly string[] = [
   'database-definitions.presentPrivileges',
+  'database-definitions.privilegesPerDatabase',
   'database-definitions.privilegesWithout',
   'database-definitions.userObjects',
   'database-facts.temporaryCollationVersion',

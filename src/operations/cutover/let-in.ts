@@ -35,7 +35,8 @@ export async function letIn(context: OperationContext): Promise<void> {
   const itself = { ...context, source: target, sourceCluster: targetCluster, sourceLedger: targetLedger };
   const definition = await sourceDefinition(context);
   // What was granted on the side that is left counts, not what was before this fence.
-  if (await lowerFence(itself)) return restorePrivileges(context, definition, context.sourceCluster);
+  if (await lowerFence(itself))
+    return restorePrivileges(context, new Map([[target.name, definition]]), context.sourceCluster);
   const { connectionLimit } = definition;
   await targetCluster.maintenance.run(
     sql`alter database ${id(target.name)} connection limit ${trusted(String(connectionLimit))}`,

@@ -65,9 +65,17 @@ async function openNote(database: string, ledger: Ledger, cluster: BoundCluster)
 }
 
 /** By name, the databases that applications use on this cluster since they were switched over to it. */
-export async function openedDatabases(ledger: Ledger, cluster: BoundCluster): Promise<ReadonlyMap<string, Opened>> {
+export const openedDatabases = async (ledger: Ledger, cluster: BoundCluster): Promise<ReadonlyMap<string, Opened>> =>
+  openedOf(await ledger.entries(openedKey('').kind), cluster);
+
+/** The same by notes of its ledger that are known already, of whatever kind. */
+export async function openedOf(
+  notes: readonly LedgerEntry[],
+  cluster: BoundCluster,
+): Promise<ReadonlyMap<string, Opened>> {
   const open = new Map<string, Opened>();
-  for (const { database, before } of await ledger.entries(openedKey('').kind)) {
+  for (const { kind, database, before } of notes) {
+    if (kind !== openedKey('').kind) continue;
     const note = Opened.parse(before);
     if (await isOn(note, cluster)) open.set(database, note);
   }

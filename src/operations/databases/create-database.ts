@@ -225,5 +225,5 @@ async function giveBack(context: OperationContext, before: DatabaseDefinition): 
   );
   const statements = [...ownStatements(target.name, before), ...reset, ...replayed(target.name, before.settings)];
   await targetCluster.maintenance.run(sql`${join(statements, '; ')}`);
-  await restorePrivileges(context, before, targetCluster);
+  await restorePrivileges(context, new Map([[target.name, before]]), targetCluster);
 }

@@ -28,11 +28,14 @@ export const DatabaseDefinition = z.object({
 });
 export type DatabaseDefinition = z.output<typeof DatabaseDefinition>;
 
+/** How a database was made, or no row where there is none. */
+export const databaseDefinition = (name: string): Sql => databaseDefinitions([name]);
+
 /**
- * How a database was made, or no row where there is none. Columns that only some majors have are read by way of JSON.
+ * How databases were made, those of them that there are. Columns that only some majors have are read by way of JSON.
  * @see https://www.postgresql.org/docs/current/catalog-pg-database.html
  */
-export const databaseDefinition = (name: string): Sql => sql`
+export const databaseDefinitions = (names: readonly string[]): Sql => sql`
   select d.datname as name, pg_get_userbyid(d.datdba) as owner, pg_encoding_to_char(d.encoding) as encoding,
          d.datcollate::text as collate, d.datctype::text as ctype,
          coalesce(to_json(d)->>'datlocprovider', 'c') as provider,
@@ -49,7 +52,8 @@ export const databaseDefinition = (name: string): Sql => sql`
            select from aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a where a.privilege_type = 'CONNECT')
            as "isOpen"
     from pg_database d join pg_tablespace t on t.oid = d.dattablespace
-   where d.datname = ${name}`;
+   where d.datname = any (${names}::text[])
+   order by d.datname`;
 
 export const DatabasePrivilege = z.object({
   /** Null: everybody (PUBLIC). */
@@ -60,22 +64,33 @@ export const DatabasePrivilege = z.object({
 });
 export type DatabasePrivilege = z.output<typeof DatabasePrivilege>;
 
+export const PrivilegeOnDatabase = DatabasePrivilege.extend({ database: z.string() });
+
 /** What everybody may do with a database by an ACL given as text, or by its owner's default where that is null. */
-export const databasePrivileges = (name: string, acl: string | null): Sql =>
-  privileges(name, sql`coalesce(${acl}::text::aclitem[], acldefault('d', d.datdba))`);
+export const databasePrivileges = (name: string, acl: string | null): Sql => privilegesByAcl(new Map([[name, acl]]));
 
-/** The same of what it has now. */
+/** The same of many databases, each with its ACL. */
+export const privilegesByAcl = (acls: ReadonlyMap<string, string | null>): Sql =>
+  privileges(
+    sql`pg_database d join unnest(${[...acls.keys()]}::text[], ${[...acls.values()]}::text[]) w (name, acl) on w.name = d.datname`,
+    sql`coalesce(w.acl::aclitem[], acldefault('d', d.datdba))`,
+  );
+
+/** The same of what a database has now. */
 export const presentPrivileges = (name: string): Sql =>
-  privileges(name, sql`coalesce(d.datacl, acldefault('d', d.datdba))`);
+  privileges(
+    sql`pg_database d join (select ${name}::text as name) w on w.name = d.datname`,
+    sql`coalesce(d.datacl, acldefault('d', d.datdba))`,
+  );
 
-const privileges = (name: string, acl: Sql): Sql => sql`
-  select g.rolname as grantee, pg_get_userbyid(a.grantor) as grantor, a.privilege_type as privilege,
+const privileges = (databases: Sql, acl: Sql): Sql => sql`
+  select d.datname as database, g.rolname as grantee, pg_get_userbyid(a.grantor) as grantor, a.privilege_type as privilege,
          a.is_grantable as grantable
-    from pg_database d
+    from ${databases}
     cross join aclexplode(${acl}) a
     left join pg_roles g on g.oid = a.grantee
-   where d.datname = ${name} and (a.grantee = 0 or g.rolname is not null)
-   order by 1 nulls first, 3`;
+   where a.grantee = 0 or g.rolname is not null
+   order by 1, 2 nulls first, 4`;
 
 export const UserObjects = z.object({ count: z.coerce.number(), examples: z.array(z.string()) });
 
@@ -113,4 +128,17 @@ export function privilegesWithout(
 ): DatabasePrivilege[] {
   const keys = new Set(those.map((each) => JSON.stringify(each)));
   return these.filter((each) => !keys.has(JSON.stringify(each)));
+}
+
+/** The privileges on each database, without its name. */
+export function privilegesPerDatabase(
+  all: readonly z.output<typeof PrivilegeOnDatabase>[],
+): ReadonlyMap<string, readonly DatabasePrivilege[]> {
+  const of = new Map<string, DatabasePrivilege[]>();
+  for (const { database, ...privilege } of all) {
+    const known = of.get(database);
+    if (known) known.push(privilege);
+    else of.set(database, [privilege]);
+  }
+  return of;
 }

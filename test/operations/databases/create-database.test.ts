@@ -3,6 +3,7 @@ import { runOperation } from '../../../src/engine/run-operation.ts';
 import { openedKey } from '../../../src/operations/cutover/opened.ts';
 import { letIn } from '../../../src/operations/cutover/let-in.ts';
 import { copyDatabasePrivileges } from '../../../src/operations/databases/copy-database-privileges.ts';
+import { copyPrivilegesTogether } from '../../../src/operations/databases/copy-privileges-together.ts';
 import { createDatabase } from '../../../src/operations/databases/create-database.ts';
 import { copySchema } from '../../../src/operations/schema/copy-schema.ts';
 import { id, lit } from '../../../src/postgres/sql.ts';
@@ -130,6 +131,55 @@ describe('who gets in', () => {
     expect(await accessOf('target', name)).toMatchObject([{ datconnlimit: 0 }]);
     await letIn(pair.context(name));
     expect(await accessOf('target', name)).toEqual(await accessOf('source', name));
+  });
+
+  test('of all databases together: each as on the source, in one transaction, killed wherever', async () => {
+    const owner = await role('Landlady "of" many', 'login');
+    const guest = await role('guest, of many', 'login');
+    const granted = `revoke all on database NAME from public;
+       grant connect, create on database NAME to ${id(guest).text} with grant option;
+       set role ${id(guest).text};
+       grant connect on database NAME to ${id(owner).text}, public;
+       reset role`;
+    const databases = [
+      ['My "odd" together', `alter database NAME owner to ${id(owner).text}; ${granted}`],
+      ['plain together', 'alter database NAME connection limit 3'],
+      [
+        'revoked together',
+        `grant temporary on database NAME to ${id(owner).text}; revoke connect on database NAME from public`,
+      ],
+    ] as const;
+    const names: string[] = [];
+    for (const [base, statements] of databases) {
+      const name = await pair.database(base);
+      names.push(name);
+      await pair.query('source', name, statements.replaceAll('NAME', id(name).text));
+      await runOperation(createDatabase, pair.context(name));
+    }
+    const { output } = await proveContract(pair, copyPrivilegesTogether, undefined, { databases: names });
+    expect(output).toEqual({ databases: 3 });
+    const aclOf = async (side: 'source' | 'target', name: string) => (await accessOf(side, name))[0]?.['acl'];
+    for (const name of names) {
+      expect(await aclOf('target', name)).toEqual(await aclOf('source', name));
+      expect(await accessOf('target', name)).toMatchObject([{ datconnlimit: 0 }]);
+      // What one step says of one, the other says of all.
+      expect((await copyDatabasePrivileges.check(pair.context(name))).holds).toBe(true);
+    }
+
+    // What cannot be had for one is had for none: a role that the target does not know.
+    const [, plain, revoked] = names;
+    const stranger = pair.name('stranger');
+    await pair.query('source', 'postgres', `create role ${id(stranger).text}`);
+    await copyPrivilegesTogether.undo!(pair.context(undefined, { databases: names }));
+    await pair.query('source', 'postgres', `grant create on database ${id(revoked!).text} to ${id(stranger).text}`);
+    const together = () => runOperation(copyPrivilegesTogether, pair.context(undefined, { databases: names }));
+    const closed = await accessOf('target', plain!);
+    await expect(together()).rejects.toThrow(/stranger/);
+    expect(await accessOf('target', plain!)).toEqual(closed);
+    await pair.query('target', 'postgres', `create role ${id(stranger).text}`);
+    await proveKilledAndRunAgain(pair, copyPrivilegesTogether, undefined, [2, 5, 8, 12], { databases: names });
+    for (const name of names) expect(await aclOf('target', name)).toEqual(await aclOf('source', name));
+    expect(await together()).toMatchObject({ changed: false });
   });
 
   test('the ACL of before the fence counts', async () => {
