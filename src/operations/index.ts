@@ -23,6 +23,7 @@ import { createSlot } from './replication/create-slot.ts';
 import { createSubscription } from './replication/create-subscription.ts';
 import { checkWayBack } from './reverse/check-way-back.ts';
 import { startReverse } from './reverse/start-reverse.ts';
+import { switchReverseTogether } from './reverse/switch-reverse-together.ts';
 import { switchReverse } from './reverse/switch-reverse.ts';
 import { tuneTarget } from './replication/tune-target.ts';
 import { foreseeFence } from './rehearsal/foresee-fence.ts';
@@ -88,6 +89,7 @@ export {
   startReverse,
   switchPgbouncer,
   switchReverse,
+  switchReverseTogether,
   tuneTarget,
 };
 
@@ -113,6 +115,7 @@ const all: readonly AnyOperation[] = [
   awaitCatchUp,
   checkWayBack,
   switchReverse,
+  switchReverseTogether,
   startReverse,
   checkDrift,
   runHooks,

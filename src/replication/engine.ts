@@ -1,6 +1,7 @@
 import type { BoundCluster } from '../postgres/cluster.ts';
 import type { Database } from '../postgres/database.ts';
 import type { ExportedSnapshot } from '../postgres/replication-session.ts';
+import type { Positions } from './origins.ts';
 
 export interface TableName {
   readonly schema: string;
@@ -116,12 +117,13 @@ export interface ReplicationEngine {
   createSubscription(pair: Pair, options: { readonly copy: boolean }): Promise<void>;
   enable(pair: Pair): Promise<void>;
   /**
-   * The subscription, which is disabled, begins behind this position of the source's WAL: what was committed before it never travels.
+   * Our subscriptions of these databases, which are disabled, begin behind these positions of the source's WAL: what was committed before
+   * them never travels.
    * @see https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-REPLICATION
    */
-  beginAt(pair: Pair, lsn: string): Promise<void>;
-  /** Whether the subscription begins there, or has come further. */
-  beginsAt(pair: Pair, lsn: string): Promise<boolean>;
+  beginAt(targetCluster: BoundCluster, positions: Positions): Promise<void>;
+  /** Databases whose subscription begins there, or has come further. */
+  beginsAt(targetCluster: BoundCluster, positions: Positions): Promise<ReadonlySet<string>>;
   /** Has workers that should run and do not start now, where the engine itself would take minutes. */
   wake?(pair: Pair): Promise<void>;
   /** Takes in what was added to the publication since; copies those tables. */

@@ -19,8 +19,8 @@ import { tableKey, tablesWithout } from './table-names.ts';
 const PLUGIN = 'pgoutput';
 
 /** The origin that a subscription keeps its position in is named by its number. */
-const nativeOrigin = (database: string): Sql =>
-  sql`select 'pg_' || oid::text as name from pg_subscription where subname = ${subscriptionName(database)}`;
+const nativeOrigins = (subscriptions: readonly string[]): Sql =>
+  sql`select subname::text as subscription, 'pg_' || oid::text as name from pg_subscription where subname = any (${subscriptions}::text[])`;
 
 /**
  * Publications, slots and subscriptions of PostgreSQL itself, source 10 and later.
@@ -42,8 +42,8 @@ export const nativeEngine: ReplicationEngine = {
   overview,
   createSubscription,
   enable: (pair) => alter(pair, 'enable'),
-  beginAt: (pair, lsn) => beginAt(pair, nativeOrigin, lsn),
-  beginsAt: (pair, lsn) => beginsAt(pair, nativeOrigin, lsn),
+  beginAt: (targetCluster, positions) => beginAt(targetCluster, positions, nativeOrigins),
+  beginsAt: (targetCluster, positions) => beginsAt(targetCluster, positions, nativeOrigins),
   refresh: (pair) => alter(pair, 'refresh publication'),
   disable: (pair) => alter(pair, 'disable'),
   dropSubscription,

@@ -22,8 +22,9 @@ import { createSlot, createSlotWithSnapshot, dropSlots, hasConfirmed, slot } fro
 
 const PLUGIN = 'pglogical_output';
 
-/** The origin has the name of the slot. */
-const pglogicalOrigin = (database: string): Sql => sql`select ${slotName(database)}::text as name`;
+/** The origin has the name of the slot, as the subscription has. */
+const pglogicalOrigins = (subscriptions: readonly string[]): Sql =>
+  sql`select s as subscription, s as name from unnest(${subscriptions}::text[]) s`;
 
 /**
  * The pglogical extension, source 9.4 and later. Never its functions that wait: they know no end, and one of them crashes the server when
@@ -46,8 +47,8 @@ export const pglogicalEngine: ReplicationEngine = {
   overview,
   createSubscription,
   enable,
-  beginAt: (pair, lsn) => beginAt(pair, pglogicalOrigin, lsn),
-  beginsAt: (pair, lsn) => beginsAt(pair, pglogicalOrigin, lsn),
+  beginAt: (targetCluster, positions) => beginAt(targetCluster, positions, pglogicalOrigins),
+  beginsAt: (targetCluster, positions) => beginsAt(targetCluster, positions, pglogicalOrigins),
   refresh,
   disable,
   wake,

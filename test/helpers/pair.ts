@@ -220,9 +220,13 @@ async function dropDatabase(info: ClusterInfo, name: string): Promise<void> {
   );
   for (const { subname } of subscriptions) {
     const subscription = id(String(subname)).text;
-    await onServer(info, name, `alter subscription ${subscription} disable`);
-    await onServer(info, name, `alter subscription ${subscription} set (slot_name = none)`);
-    await onServer(info, name, `drop subscription ${subscription}`);
+    // A fence may still stand.
+    await onServer(
+      info,
+      name,
+      `begin read write; alter subscription ${subscription} disable;
+       alter subscription ${subscription} set (slot_name = none); drop subscription ${subscription}; commit`,
+    );
   }
   const [pglogical] = await onServer(info, name, `select 1 from pg_extension where extname = 'pglogical'`);
   if (pglogical) {

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import type { OperationContext } from '../../engine/operation.ts';
+import type { LedgerEntry } from '../../postgres/catalog/ledger-notes.ts';
 
 /** Where the way back begins, as the ledger of the cluster it leaves from keeps it. */
 const Position = z.object({
@@ -12,14 +13,20 @@ export type Position = z.output<typeof Position>;
 
 type Context = Pick<OperationContext, 'source' | 'sourceLedger'>;
 
-const key = ({ source }: Context) => ({ kind: 'way-back', database: source.name });
+export const positionKey = (database: string) => ({ kind: 'way-back', database });
 
-export async function readPosition(context: Context): Promise<Position | undefined> {
-  const entry = await context.sourceLedger.find(key(context));
+export async function readPosition({ source, sourceLedger }: Context): Promise<Position | undefined> {
+  const entry = await sourceLedger.find(positionKey(source.name));
   return entry && Position.parse(entry.before);
 }
 
-export const notePosition = (context: Context, position: Position): Promise<void> =>
-  context.sourceLedger.replace(key(context), position);
+/** Those among notes of that ledger, by database. */
+export const positionsOf = (notes: readonly LedgerEntry[]): ReadonlyMap<string, Position> =>
+  new Map(
+    notes
+      .filter(({ kind }) => kind === positionKey('').kind)
+      .map(({ database, before }) => [database, Position.parse(before)]),
+  );
 
-export const forgetPosition = (context: Context): Promise<void> => context.sourceLedger.forget(key(context));
+export const forgetPosition = ({ source, sourceLedger }: Context): Promise<void> =>
+  sourceLedger.forget(positionKey(source.name));

@@ -31,15 +31,16 @@ export const startReverse = defineOperation({
   },
 
   async apply(context) {
-    const { engine } = context;
+    const { engine, source, targetCluster } = context;
     const pair = pairOf(context);
-    const position = await requirePosition(context);
+    const position = new Map([[source.name, await requirePosition(context)]]);
     // It would send back what comes from there.
     const forth = await engine.subscription(pairOf(swapped(context)));
     if (forth.enabled) throw stillForth(context);
     await silenceTriggers(context);
     await noteBaseline(context);
-    if (!(await engine.beginsAt(pair, position))) await engine.beginAt(pair, position);
+    if (!(await engine.beginsAt(targetCluster, position)).has(source.name))
+      await engine.beginAt(targetCluster, position);
     await engine.enable(pair);
   },
 

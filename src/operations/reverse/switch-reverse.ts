@@ -1,13 +1,6 @@
 import * as z from 'zod';
-import { PgconvoyError } from '../../errors.ts';
 import { defineOperation, holds, lacks } from '../../engine/operation.ts';
-import type { OperationContext } from '../../engine/operation.ts';
-import { lookAtFence, markWal } from '../cutover/fence.ts';
-import type { StandingFence } from '../cutover/fence.ts';
-import { openedOnSource } from '../cutover/opened.ts';
-import { pairOf } from '../replication/pair.ts';
-import { swapped } from '../replication/way-back.ts';
-import { notePosition, readPosition } from './position.ts';
+import { settledPositions, settlePositions } from './settle-positions.ts';
 
 /**
  * From which position rows will travel back: behind all that has come from the other side, and before applications write there. The
@@ -23,29 +16,10 @@ export const switchReverse = defineOperation({
   output: z.strictObject({ lsn: z.string() }),
 
   async check(context) {
-    const [fence, position] = await Promise.all([fenceOf(context), readPosition(context)]);
-    if (position && (fence?.lsn === position.fence || (await openedOnSource(context)))) {
-      if (await context.engine.beginsAt(pairOf(context), position.lsn)) return holds({ lsn: position.lsn });
-    }
-    return lacks([{ database: context.source.name }]);
+    const { name } = context.source;
+    const lsn = (await settledPositions([context])).get(name);
+    return lsn === undefined ? lacks([{ database: name }]) : holds({ lsn });
   },
 
-  async apply(context) {
-    const { engine, target } = context;
-    const fence = await fenceOf(context);
-    if (!fence) {
-      throw new PgconvoyError(
-        `${target.side}, database "${target.name}": the fence does not stand, so rows may still come from there`,
-        { hint: 'Start the cutover of this database again: `pgconvoy stop`.' },
-      );
-    }
-    // Flushed when it returns: what is written after a crash lies behind it.
-    const lsn = await markWal(context);
-    await notePosition(context, { fence: fence.lsn, lsn });
-    await engine.beginAt(pairOf(context), lsn);
-  },
+  apply: (context) => settlePositions([context]),
 });
-
-/** The fence stands where the way back leads to. */
-const fenceOf = async (context: OperationContext): Promise<StandingFence | undefined> =>
-  (await lookAtFence(swapped(context))).fence;

@@ -115,7 +115,7 @@ async function subscribeBack(canary: Canary): Promise<void> {
   const { engine } = canary;
   const pair = pairOf(canary);
   await engine.createSubscription(pair, { copy: false });
-  await engine.beginAt(pair, await markWal(canary));
+  await engine.beginAt(pair.targetCluster, new Map([[pair.target.name, await markWal(canary)]]));
   await engine.confirmAtOnce(pair);
   await engine.enable(pair);
 }
