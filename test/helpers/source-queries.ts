@@ -36,6 +36,17 @@ import * as walDisk from '../../src/postgres/catalog/wal-disk.ts';
 import * as waysToWrite from '../../src/postgres/catalog/ways-to-write.ts';
 import type { Sql } from '../../src/postgres/sql.ts';
 
+/** The question for a fingerprint with nothing left out. */
+export const EVERY_KIND: fingerprint.Kinds = {
+  triggers: true,
+  rules: true,
+  policies: true,
+  statistics: true,
+  functions: true,
+  types: true,
+  others: true,
+};
+
 export interface SourceQuery {
   /** FILE.EXPORT of src/postgres/catalog. */
   readonly name: string;
@@ -147,7 +158,8 @@ export const sourceQueries = (database: string): SourceQuery[] => [
   ask('ways-to-write.largeObjectMakers', waysToWrite.largeObjectMakers(), waysToWrite.LargeObjectMaker),
   ask('fence.entryVersions', fence.entryVersions([database]), fence.EntryVersion),
   ask('fence.walMarker', fence.walMarker(), z.object({ lsn: z.string() })),
-  ask('fingerprint.fingerprintRows', fingerprint.fingerprintRows(), fingerprint.FingerprintRow),
+  ask('fingerprint.kindsRow', fingerprint.kindsRow(), fingerprint.Kinds),
+  ask('fingerprint.fingerprintRows', fingerprint.fingerprintRows(EVERY_KIND), fingerprint.FingerprintRow),
   ask('fingerprint.probeRow', fingerprint.probeRow(), fingerprint.Probe),
   ask('greeting.greeting', greeting.greeting(), greeting.Greeting),
   ask('identities.identityCandidates', identities.identityCandidates(), identities.IdentityCandidate),

@@ -2,13 +2,20 @@ import { connect, createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import * as z from 'zod';
+import {
+  fingerprint,
+  FingerprintRow,
+  fingerprintRows,
+  Kinds,
+  kindsRow,
+} from '../../src/postgres/catalog/fingerprint.ts';
 import { ClusterIdentity, clusterIdentity } from '../../src/postgres/catalog/server.ts';
 import { LedgerEntry, notes, recordNote, replaceNote } from '../../src/postgres/catalog/ledger-notes.ts';
 import { Cluster } from '../../src/postgres/cluster.ts';
 import { sql, Sql } from '../../src/postgres/sql.ts';
 import { TestPair } from '../helpers/pair.ts';
 import type { Major } from '../helpers/servers.ts';
-import { sourceQueries } from '../helpers/source-queries.ts';
+import { EVERY_KIND, sourceQueries } from '../helpers/source-queries.ts';
 
 const SAMPLE = `
   create schema pgconvoy;
@@ -23,6 +30,29 @@ const SAMPLE = `
   alter table sample enable always trigger always;
   create type mood as enum ('good');
   create extension hstore;`;
+
+/** One of each kind that a fingerprint is asked about only where there is one. */
+const RARE: readonly (readonly [kind: keyof Kinds, ddl: string])[] = [
+  [
+    'triggers',
+    `create function public.stamp() returns trigger language plpgsql as 'begin return new; end';
+     create trigger stamped before insert on public.t for each row execute procedure public.stamp()`,
+  ],
+  ['rules', 'create rule quiet as on insert to public.t do instead nothing'],
+  ['policies', 'create policy seen on public.t using (true)'],
+  ['statistics', 'create statistics public.both on a, b from public.t'],
+  ['functions', `create function public.one() returns int language sql as 'select 1'`],
+  ['types', 'create domain public.positive as int check (value > 0)'],
+  ['types', `create type public.mood as enum ('good')`],
+  ['types', 'create type public.pair as (a int)'],
+  ['others', 'create operator public.=== (leftarg = int, rightarg = int, procedure = int4eq)'],
+  ['others', 'create operator class public.mine for type int using hash as operator 1 =, function 1 hashint4(int)'],
+  ['others', 'create collation public.plain from "C"'],
+  ['others', 'create cast (json as point) with inout'],
+  ['others', 'create text search configuration public.words (copy = simple)'],
+  ['others', 'create text search dictionary public.words (template = simple)'],
+  ['others', 'create foreign data wrapper far'],
+];
 
 describe.each<Major>([10, 13, 15, 17, 18])('every query that is sent to a source, on %d', (major) => {
   let pair: TestPair;
@@ -44,6 +74,34 @@ describe.each<Major>([10, 13, 15, 17, 18])('every query that is sent to a source
       await source.many(row, query).catch((error: Error) => failed.push(`${name}: ${error.message}`));
     }
     expect(failed).toEqual([]);
+  });
+
+  test('a fingerprint lacks nothing of a kind that the database has, and what it has not is not asked for', async () => {
+    const { source } = pair.context(await pair.database('few kinds', 'create table t (a int, b int)'));
+    const all = async (): Promise<number> => {
+      const rows = await source.many(FingerprintRow, fingerprintRows(EVERY_KIND));
+      return rows.flatMap(({ parts }) => Object.keys(parts)).length;
+    };
+    const kinds = async (): Promise<string[]> =>
+      Object.entries(await source.one(Kinds, kindsRow())).flatMap(([kind, found]) => (found ? [kind] : []));
+    const before = await all();
+    expect(await kinds()).toEqual([]);
+    expect((await fingerprint(source)).size).toBe(before);
+    for (const [kind, ddl] of RARE) {
+      const undone = new Error('undone');
+      const inside = source.transaction(async () => {
+        await source.script(ddl);
+        const every = await all();
+        expect(every).toBeGreaterThan(before);
+        expect({ ddl, asked: await kinds(), parts: (await fingerprint(source)).size }).toEqual({
+          ddl,
+          asked: kind === 'triggers' ? ['triggers', 'functions'] : [kind],
+          parts: every,
+        });
+        throw undone;
+      });
+      await expect(inside).rejects.toBe(undone);
+    }
   });
 });
 

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import type { Database } from '../database.ts';
-import { fragment, since, sql } from '../sql.ts';
+import { fragment, id, join, lit, since, sql } from '../sql.ts';
 import type { Fragment, Sql } from '../sql.ts';
 
 /** Parts of objects, each by its key, in the words of the server that was asked. */
@@ -47,13 +47,27 @@ export const FingerprintRow = z.object({
 export async function fingerprint(database: Database): Promise<Fingerprint> {
   // Our sessions have pg_catalog alone in their search_path, so that names are written with their schemas.
   // What writes definitions out waits for whoever holds a table exclusively.
-  const rows = await database.many(FingerprintRow, fingerprintRows(), { lockTimeoutMs: LOCK_MS });
+  // What is made between the two questions counts as made after them.
+  const kinds = await database.one(Kinds, kindsRow());
+  const rows = await database.many(FingerprintRow, fingerprintRows(kinds), { lockTimeoutMs: LOCK_MS });
   return new Map(
     rows.flatMap(({ kind, schema, name, parts }) =>
       Object.entries(parts).map(([part, text]): [string, string] => [partKey({ kind, schema, name, part }), text]),
     ),
   );
 }
+
+/** Kinds of objects that many databases have none of. */
+export const Kinds = z.object({
+  triggers: z.boolean(),
+  rules: z.boolean(),
+  policies: z.boolean(),
+  statistics: z.boolean(),
+  functions: z.boolean(),
+  types: z.boolean(),
+  others: z.boolean(),
+});
+export type Kinds = z.output<typeof Kinds>;
 
 export const Probe = z.object({ probe: z.string() });
 
@@ -108,8 +122,120 @@ const sequence = since(
   fragment`'sequence'`,
 );
 
+/** A type that users have made: neither the row type of a table nor the array of another type. */
+const ownType = fragment`
+  t.typtype in ('b', 'c', 'd', 'e', 'r') and (t.typrelid = 0 or exists (select from pg_class c where c.oid = t.typrelid and c.relkind = 'c'))
+  and t.oid not in (select typarray from pg_type)`;
+
+/** Of these kinds of objects, oid and catalog are all that is asked. */
+const OTHERS = {
+  pg_operator: 'operator',
+  pg_opclass: 'operator class',
+  pg_collation: 'collation',
+  pg_cast: 'cast',
+  pg_ts_config: 'text search configuration',
+  pg_ts_dict: 'text search dictionary',
+  pg_foreign_data_wrapper: 'foreign data wrapper',
+  pg_foreign_server: 'server',
+  pg_user_mapping: 'user mapping',
+} as const;
+
+/**
+ * Whether there is anything of these kinds, perhaps of an extension. To plan the question for the parts of all kinds takes longer than to
+ * answer it, so it is put without those that are not there. OIDs of users begin at 16384.
+ */
+export const kindsRow = (): Sql => sql`
+  select exists (select from pg_trigger where not tgisinternal) as triggers,
+         exists (select from pg_rewrite where rulename <> '_RETURN' and ev_class >= 16384) as rules,
+         ${since('rowPolicies', fragment`exists (select from pg_policy)`, fragment`false`)} as policies,
+         ${since('extendedStatistics', fragment`exists (select from pg_statistic_ext)`, fragment`false`)} as statistics,
+         exists (select from pg_proc where oid >= 16384) as functions,
+         exists (select from pg_type t where t.oid >= 16384 and ${ownType}) as types,
+         ${join(
+           Object.keys(OTHERS).map((catalog) => fragment`exists (select from ${id(catalog)} where oid >= 16384)`),
+           ' or ',
+         )} as others`;
+
+const triggerParts = sql`
+  union all
+  select c.kind, c.schema, c.name, 'trigger ' || t.tgname,
+         replace(pg_get_triggerdef(t.oid), 'EXECUTE PROCEDURE ', 'EXECUTE FUNCTION ') || case t.tgenabled when 'D' then ' disabled' else '' end
+    from relations c join pg_trigger t on t.tgrelid = c.oid
+   where not t.tgisinternal and coalesce((to_json(t)->>'tgparentid')::oid, 0) = 0 and t.tgenabled not in ('A', 'R')`;
+
+const ruleParts = sql`
+  union all
+  select c.kind, c.schema, c.name, 'rule ' || r.rulename, pg_get_ruledef(r.oid) || ' ' || r.ev_enabled::text
+    from relations c join pg_rewrite r on r.ev_class = c.oid where r.rulename <> '_RETURN'`;
+
+const policyParts = sql`
+  union all
+  select c.kind, c.schema, c.name, 'policy ' || p.polname,
+         format('%s %s to %s using %s check %s', coalesce(to_json(p)->>'polpermissive', 'true'), p.polcmd,
+                (select string_agg(coalesce(r.rolname, 'public')::text, ', ' order by r.rolname) from unnest(p.polroles) as u (role)
+                  left join pg_roles r on r.oid = u.role),
+                pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid))
+    from relations c join pg_policy p on p.polrelid = c.oid`;
+
+const statisticsParts = sql`
+  union all
+  select c.kind, c.schema, c.name, 'statistics ' || s.stxname, pg_get_statisticsobjdef(s.oid)
+    from relations c join pg_statistic_ext s on s.stxrelid = c.oid`;
+
+const functionParts = sql`
+  union all
+  select 'function', n.schema, p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')', f.part, f.text
+    from pg_proc p
+    join users n on n.oid = p.pronamespace
+    cross join lateral (
+      select 'definition' as part,
+             case when exists (select from pg_aggregate g where g.aggfnoid = p.oid)
+                  then (select 'aggregate ' || format_type(p.prorettype, null) || ' ' || aggtransfn::text || ' ' || aggfinalfn::text || coalesce(' ' || agginitval, '')
+                          from pg_aggregate g where g.aggfnoid = p.oid)
+                  else pg_get_functiondef(p.oid) end as text
+      union all select 'owner', pg_get_userbyid(p.proowner)::text
+      union all select 'privileges', ${privileges(fragment`coalesce(p.proacl, acldefault('f', p.proowner))`, fragment`p.proowner`)}) f
+   where not exists (select from pg_depend d
+                      where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype in ('e', 'i'))`;
+
+const typeParts = sql`
+  union all
+  select 'type', n.schema, t.typname::text, f.part, f.text
+    from pg_type t
+    join users n on n.oid = t.typnamespace
+    cross join lateral (
+      select 'definition' as part,
+             case t.typtype
+               when 'e' then (select 'enum (' || string_agg(quote_literal(enumlabel), ', ' order by enumsortorder) || ')' from pg_enum where enumtypid = t.oid)
+               when 'c' then (select '(' || string_agg(format('%I %s', attname, format_type(atttypid, atttypmod)), ', ' order by attnum) || ')'
+                                from pg_attribute where attrelid = t.typrelid and attnum > 0 and not attisdropped)
+               when 'd' then format_type(t.typbasetype, t.typtypmod) || case when t.typnotnull then ' not null' else '' end
+                             || coalesce(' default ' || t.typdefault, '')
+                             || coalesce((select ' ' || string_agg(pg_get_constraintdef(k.oid), ' ' order by k.conname::text collate "C")
+                                            from pg_constraint k where k.contypid = t.oid and k.contype = 'c'), '')
+               when 'r' then (select 'range of ' || format_type(rngsubtype, null) from pg_range where rngtypid = t.oid)
+               else 'base type' end as text
+      union all select 'owner', pg_get_userbyid(t.typowner)::text) f
+   where ${ownType}
+     and not exists (select from extensions e where e.classid = 'pg_type'::regclass and e.objid = t.oid)`;
+
+const catalogs = join(
+  Object.entries(OTHERS).map(
+    ([catalog, kind]) =>
+      fragment`select ${lit(kind)} as kind, ${lit(catalog)}::regclass::oid as class, oid from ${id(catalog)}`,
+  ),
+  ' union all ',
+);
+const otherParts = sql`
+  union all
+  select o.kind, null, replace(i.identity, '"', ''), 'definition', ''
+    from (${catalogs}) o
+    cross join lateral pg_identify_object(o.class, o.oid, 0) i
+   where o.oid >= 16384 and coalesce(i.schema, '') not in ('pgconvoy', 'pglogical', 'pglogical_origin')
+     and not exists (select from extensions e where e.classid = o.class and e.objid = o.oid)`;
+
 /** One row for each object, its parts as an object of texts. What is made at the cutover alone (triggers that fire for replicated rows) is left out. */
-export const fingerprintRows = (): Sql => sql`
+export const fingerprintRows = (kinds: Kinds): Sql => sql`
   with users as (select oid, nspname::text as schema, nspowner, nspacl from pg_namespace where ${USERS}),
   extensions as (select classid, objid from pg_depend where deptype = 'e'),
   relations as (
@@ -170,67 +296,12 @@ export const fingerprintRows = (): Sql => sql`
       join pg_class c on c.oid = i.indexrelid
      where (i.indisvalid or c.relkind = 'I') and not ${partition}
        and not exists (select from pg_constraint k where k.conindid = c.oid and k.conrelid = r.oid and k.contype in ('p', 'u', 'x'))
-    union all
-    select c.kind, c.schema, c.name, 'trigger ' || t.tgname,
-           replace(pg_get_triggerdef(t.oid), 'EXECUTE PROCEDURE ', 'EXECUTE FUNCTION ') || case t.tgenabled when 'D' then ' disabled' else '' end
-      from relations c join pg_trigger t on t.tgrelid = c.oid
-     where not t.tgisinternal and coalesce((to_json(t)->>'tgparentid')::oid, 0) = 0 and t.tgenabled not in ('A', 'R')
-    union all
-    select c.kind, c.schema, c.name, 'rule ' || r.rulename, pg_get_ruledef(r.oid) || ' ' || r.ev_enabled::text
-      from relations c join pg_rewrite r on r.ev_class = c.oid where r.rulename <> '_RETURN'
-    ${since(
-      'rowPolicies',
-      sql`union all
-          select c.kind, c.schema, c.name, 'policy ' || p.polname,
-                 format('%s %s to %s using %s check %s', coalesce(to_json(p)->>'polpermissive', 'true'), p.polcmd,
-                        (select string_agg(coalesce(r.rolname, 'public')::text, ', ' order by r.rolname) from unnest(p.polroles) as u (role)
-                          left join pg_roles r on r.oid = u.role),
-                        pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid))
-            from relations c join pg_policy p on p.polrelid = c.oid`,
-      NO_STATEMENT,
-    )}
-    ${since(
-      'extendedStatistics',
-      sql`union all
-          select c.kind, c.schema, c.name, 'statistics ' || s.stxname, pg_get_statisticsobjdef(s.oid)
-            from relations c join pg_statistic_ext s on s.stxrelid = c.oid`,
-      NO_STATEMENT,
-    )}
-    union all
-    select 'function', n.schema, p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')', f.part, f.text
-      from pg_proc p
-      join users n on n.oid = p.pronamespace
-      cross join lateral (
-        select 'definition' as part,
-               case when exists (select from pg_aggregate g where g.aggfnoid = p.oid)
-                    then (select 'aggregate ' || format_type(p.prorettype, null) || ' ' || aggtransfn::text || ' ' || aggfinalfn::text || coalesce(' ' || agginitval, '')
-                            from pg_aggregate g where g.aggfnoid = p.oid)
-                    else pg_get_functiondef(p.oid) end as text
-        union all select 'owner', pg_get_userbyid(p.proowner)::text
-        union all select 'privileges', ${privileges(fragment`coalesce(p.proacl, acldefault('f', p.proowner))`, fragment`p.proowner`)}) f
-     where not exists (select from pg_depend d
-                        where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype in ('e', 'i'))
-    union all
-    select 'type', n.schema, t.typname::text, f.part, f.text
-      from pg_type t
-      join users n on n.oid = t.typnamespace
-      left join pg_class c on c.oid = t.typrelid
-      cross join lateral (
-        select 'definition' as part,
-               case t.typtype
-                 when 'e' then (select 'enum (' || string_agg(quote_literal(enumlabel), ', ' order by enumsortorder) || ')' from pg_enum where enumtypid = t.oid)
-                 when 'c' then (select '(' || string_agg(format('%I %s', attname, format_type(atttypid, atttypmod)), ', ' order by attnum) || ')'
-                                  from pg_attribute where attrelid = t.typrelid and attnum > 0 and not attisdropped)
-                 when 'd' then format_type(t.typbasetype, t.typtypmod) || case when t.typnotnull then ' not null' else '' end
-                               || coalesce(' default ' || t.typdefault, '')
-                               || coalesce((select ' ' || string_agg(pg_get_constraintdef(k.oid), ' ' order by k.conname::text collate "C")
-                                              from pg_constraint k where k.contypid = t.oid and k.contype = 'c'), '')
-                 when 'r' then (select 'range of ' || format_type(rngsubtype, null) from pg_range where rngtypid = t.oid)
-                 else 'base type' end as text
-        union all select 'owner', pg_get_userbyid(t.typowner)::text) f
-     where t.typtype in ('b', 'c', 'd', 'e', 'r') and (c.oid is null or c.relkind = 'c')
-       and t.oid not in (select typarray from pg_type)
-       and not exists (select from extensions e where e.classid = 'pg_type'::regclass and e.objid = t.oid)
+    ${kinds.triggers ? triggerParts : NO_STATEMENT}
+    ${kinds.rules ? ruleParts : NO_STATEMENT}
+    ${kinds.policies ? policyParts : NO_STATEMENT}
+    ${kinds.statistics ? statisticsParts : NO_STATEMENT}
+    ${kinds.functions ? functionParts : NO_STATEMENT}
+    ${kinds.types ? typeParts : NO_STATEMENT}
     union all
     select 'schema', null, n.schema, f.part, f.text
       from users n
@@ -240,20 +311,7 @@ export const fingerprintRows = (): Sql => sql`
      where not exists (select from extensions e where e.classid = 'pg_namespace'::regclass and e.objid = n.oid)
     union all
     select 'extension', null, extname::text, 'definition', '' from pg_extension where extname not in ('plpgsql', 'pglogical', 'pglogical_origin')
-    union all
-    select o.kind, null, replace(i.identity, '"', ''), 'definition', ''
-      from (select 'operator' as kind, 'pg_operator'::regclass::oid as class, oid from pg_operator
-            union all select 'operator class', 'pg_opclass'::regclass, oid from pg_opclass
-            union all select 'collation', 'pg_collation'::regclass, oid from pg_collation
-            union all select 'cast', 'pg_cast'::regclass, oid from pg_cast
-            union all select 'text search configuration', 'pg_ts_config'::regclass, oid from pg_ts_config
-            union all select 'text search dictionary', 'pg_ts_dict'::regclass, oid from pg_ts_dict
-            union all select 'foreign data wrapper', 'pg_foreign_data_wrapper'::regclass, oid from pg_foreign_data_wrapper
-            union all select 'server', 'pg_foreign_server'::regclass, oid from pg_foreign_server
-            union all select 'user mapping', 'pg_user_mapping'::regclass, oid from pg_user_mapping) o
-      cross join lateral pg_identify_object(o.class, o.oid, 0) i
-     where o.oid >= 16384 and coalesce(i.schema, '') not in ('pgconvoy', 'pglogical', 'pglogical_origin')
-       and not exists (select from extensions e where e.classid = o.class and e.objid = o.oid)
+    ${kinds.others ? otherParts : NO_STATEMENT}
   )
   select kind, schema, name, json_object_agg(part, ${short(fragment`text`)}) filter (where text is not null) as parts
     from parts group by kind, schema, name having count(text) > 0`;
