@@ -2,6 +2,7 @@ import * as z from 'zod';
 import type { Finding } from '../engine/finding.ts';
 import { Point } from '../engine/point.ts';
 import { ExitCode } from '../errors.ts';
+import { hasOpened } from '../queue/opening.ts';
 import { problemsOf } from '../queue/problems.ts';
 import type { RunView, StageView, StepView } from '../queue/types.ts';
 
@@ -146,7 +147,7 @@ export interface Outage {
 /** How long nobody could write to each database that this run has switched over, the longest first. */
 export function outagesOf(view: RunView): Outage[] {
   const outages = stepsOf(view).flatMap((step) => {
-    if (step.operation !== 'open-target' || step.changed !== true || step.database === undefined) return [];
+    if (!hasOpened(step) || step.database === undefined) return [];
     const milliseconds = (step.output as { readonly outageMs?: unknown } | undefined)?.outageMs;
     return typeof milliseconds === 'number' ? [{ database: step.database, milliseconds }] : [];
   });

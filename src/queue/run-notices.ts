@@ -2,6 +2,7 @@ import type { Job } from 'bullmq';
 import type { Stage } from '../engine/plan.ts';
 import type { Notice } from './notices.ts';
 import type { Queues, RunData } from './queues.ts';
+import { hasOpened, opensDatabases } from './opening.ts';
 import { readRun } from './read-run.ts';
 import type { StepError } from './types.ts';
 
@@ -9,13 +10,9 @@ import type { StepError } from './types.ts';
 
 type RunJob = Pick<Job<RunData>, 'id' | 'data'>;
 
-const OPENS = 'open-target';
-
 /** The stage in which databases are fenced and opened; undefined where a run does not do that. */
 export const cutoverOf = (stages: readonly Stage[]): Stage | undefined => {
-  const opens = stages.some(
-    (stage) => stage.kind !== 'gate' && stage.steps.some(({ operation }) => operation === OPENS),
-  );
+  const opens = stages.some((stage) => stage.kind !== 'gate' && stage.steps.some(opensDatabases));
   return stages.find(
     (stage) => opens && stage.kind !== 'gate' && stage.steps.some(({ policy }) => policy.startsOutage),
   );
@@ -46,9 +43,7 @@ export const cutoverBegun = (job: RunJob): Notice => ({
 /** At the end of such a run: how many databases it has opened, and how long nobody could write to them. */
 export async function cutoverDone(queues: Queues, job: RunJob): Promise<Notice> {
   const { stages } = await readRun(queues, job.id!);
-  const opened = stages
-    .flatMap(({ steps }) => steps)
-    .filter(({ operation, changed }) => operation === OPENS && changed === true);
+  const opened = stages.flatMap(({ steps }) => steps).filter(hasOpened);
   const outages = opened.flatMap(({ output }) => (output as { readonly outageMs?: number } | null)?.outageMs ?? []);
   const longest = outages.length === 0 ? '' : `; the longest write outage was ${seconds(Math.max(...outages))}`;
   return {

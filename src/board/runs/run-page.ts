@@ -1,3 +1,4 @@
+import { hasOpened, opensDatabases } from '../../queue/opening.ts';
 import { problemsOf } from '../../queue/problems.ts';
 import type { RunState, RunView, StageView, StepState, StepView } from '../../queue/types.ts';
 import { figuresOf } from '../run-figures.ts';
@@ -188,10 +189,10 @@ function laneOf(name: string | null, steps: readonly StepView[]): LaneLine {
 
 /** From the fence to the opening; exact as soon as the database is open, since the servers' own clock tells it then. */
 export function outageOf(steps: readonly StepView[]): LaneLine['outage'] {
-  const opened = steps.findLast(({ operation, state }) => operation === 'open-target' && state === 'completed');
+  const opened = steps.findLast((step) => opensDatabases(step) && step.state === 'completed');
   if (opened) {
     const milliseconds = (opened.output as { readonly outageMs?: unknown } | undefined)?.outageMs;
-    return opened.changed === true && typeof milliseconds === 'number' ? { milliseconds } : undefined;
+    return hasOpened(opened) && typeof milliseconds === 'number' ? { milliseconds } : undefined;
   }
   const fence = steps.find(
     ({ operation, key, state }) =>

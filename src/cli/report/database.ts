@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import type { SelectedDatabase } from '../../engine/plan.ts';
+import { hasOpened } from '../../queue/opening.ts';
 import type { StepView } from '../../queue/types.ts';
 import type { Ledgers } from '../../runtime/read-ledgers.ts';
 import type { LastlyDone } from './last-pass.ts';
@@ -71,8 +72,7 @@ function cutoverOf(steps: readonly LastlyDone[], noted: z.output<typeof Opening>
   const more = { superusers, passes: 1 + again };
   const opening = outputOf(steps, 'open-target', Opening);
   if (opening) {
-    // A step that was killed after it had opened the database finds it open, behind the fence that this run has raised.
-    const isOurs = ['open-target', 'fence-source'].some((operation) => lastOf(steps, operation)?.changed === true);
+    const isOurs = steps.some(hasOpened) || lastOf(steps, 'fence-source')?.changed === true;
     return { ...opening, from: isOurs ? 'run' : 'earlier', ...more };
   }
   if (noted) return { ...noted, from: 'ledger', ...more };

@@ -1,10 +1,14 @@
 import * as z from 'zod';
 import { defineOperation, holds, lacks } from '../../engine/operation.ts';
 import { agreeToOpen as agree, undecided } from './agreement.ts';
+import { contextsOf } from './each-of.ts';
+import { openDecided } from './finish-opening.ts';
+import { openAmong } from './let-in.ts';
 
 /**
  * All databases of the run are opened on the target, or none is: decided in one transaction on the source, while the fences of all of
- * them stand and are in time.
+ * them stand and are in time. Then applications are let in to all of them in the same moment: the first would gain nothing by waiting for
+ * its own step, and the last would wait for all the others.
  * @see https://www.postgresql.org/docs/current/sql-select.html#SQL-FOR-UPDATE-SHARE
  */
 export const agreeToOpen = defineOperation({
@@ -17,9 +21,14 @@ export const agreeToOpen = defineOperation({
 
   async check(context) {
     const { databases } = context.run;
-    const missing = await undecided(context, databases);
+    const waiting = new Set(await undecided(context, databases));
+    const open = await openAmong(context, databases);
+    const missing = databases.filter((name) => waiting.has(name) || !open.has(name));
     return missing.length > 0 ? lacks(missing) : holds({ databases: databases.length });
   },
 
-  apply: (context) => agree(context, context.run.databases),
+  async apply(context, missing) {
+    await agree(context, context.run.databases);
+    await openDecided(contextsOf(context, missing));
+  },
 });

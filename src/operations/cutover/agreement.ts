@@ -28,7 +28,7 @@ export async function undecided(
   { sourceLedger, targetCluster }: Pick<AgreementContext, 'sourceLedger' | 'targetCluster'>,
   databases: readonly string[],
 ): Promise<readonly string[]> {
-  const entries = await sourceLedger.entries(openedKey('').kind, databases.length === 1 ? databases[0] : undefined);
+  const entries = await sourceLedger.entriesOn(databases, [openedKey('').kind]);
   const known = new Set<string>();
   for (const { database, before } of entries) if (await isOn(Opened.parse(before), targetCluster)) known.add(database);
   return databases.filter((database) => !known.has(database));

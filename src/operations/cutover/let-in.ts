@@ -1,50 +1,87 @@
 import type { OperationContext } from '../../engine/operation.ts';
+import type { LedgerEntry } from '../../postgres/catalog/ledger-notes.ts';
 import { id, sql, trusted } from '../../postgres/sql.ts';
 import { restorePrivileges } from '../databases/database-privileges.ts';
-import { sourceDefinition } from '../databases/source-definition.ts';
-import { fenceKey, lowerFence } from './fence.ts';
-import { openedDatabase } from './opened.ts';
+import { sourceDefinitions } from '../databases/source-definition.ts';
+import { swapped } from '../replication/way-back.ts';
+import { fenceKey, lowerFence, proofKey, untilUndisturbed } from './fence.ts';
+import { openedOf } from './opened.ts';
+import { makersKey } from './readers.ts';
 
 /** What setup has noted of a database that it made, until applications are let in. */
 const madeKey = (database: string) => ({ kind: 'database', database });
+
+/** Whether a note of the target's ledger keeps a database closed. */
+const keepsClosed = ({ kind }: LedgerEntry): boolean => kind === madeKey('').kind || kind === fenceKey('').kind;
 
 /**
  * Whether the target's database is still kept closed: by the connection limit that setup has given it or, where applications have left
  * it before, by its fence.
  */
-export async function isClosed({
+export const isClosed = async ({
   target,
   targetLedger,
-}: Pick<OperationContext, 'target' | 'targetLedger'>): Promise<boolean> {
-  const kinds = new Set((await targetLedger.entries(undefined, target.name)).map(({ kind }) => kind));
-  return kinds.has(madeKey(target.name).kind) || kinds.has(fenceKey(target.name).kind);
+}: Pick<OperationContext, 'target' | 'targetLedger'>): Promise<boolean> =>
+  (await targetLedger.entriesOn([target.name])).some(keepsClosed);
+
+/** Those of the databases that applications get into where they are to go. */
+export async function openAmong(
+  { targetCluster, targetLedger }: Pick<OperationContext, 'targetCluster' | 'targetLedger'>,
+  databases: readonly string[],
+): Promise<ReadonlySet<string>> {
+  const notes = await targetLedger.entriesOn(databases);
+  const opened = await openedOf(notes, targetCluster);
+  const closed = new Set(notes.filter(keepsClosed).map(({ database }) => database));
+  return new Set([...opened.keys()].filter((name) => !closed.has(name)));
 }
 
-/** Whether applications get in where they are to go. */
+/** The same of the database of this step. */
 export const letsIn = async (
-  context: Pick<OperationContext, 'source' | 'target' | 'targetCluster' | 'targetLedger'>,
-): Promise<boolean> => (await openedDatabase(context)) !== undefined && !(await isClosed(context));
+  context: Pick<OperationContext, 'target' | 'targetCluster' | 'targetLedger'>,
+): Promise<boolean> => (await openAmong(context, [context.target.name])).has(context.target.name);
 
 /**
- * Applications get into the target's database. Until here its connection limit has kept out everybody but superusers, whatever its
- * privileges are, or its fence; only who has decided to open (`agreeToOpen`) comes here.
+ * Applications get into databases of the target, all in the same moment. Until here their connection limit has kept out everybody but
+ * superusers, whatever their privileges are; only who has decided to open (`agreeToOpen`) comes here. What its own fence has kept closed
+ * comes before, one after the other.
+ * @param contexts of one run
+ * @param opened told which ones are open, as soon as they are
  * @see https://www.postgresql.org/docs/current/sql-alterdatabase.html
  */
-export async function letIn(context: OperationContext): Promise<void> {
-  const { target, targetCluster, targetLedger } = context;
-  const itself = { ...context, source: target, sourceCluster: targetCluster, sourceLedger: targetLedger };
-  const definition = await sourceDefinition(context);
-  // What was granted on the side that is left counts, not what was before this fence.
-  if (await lowerFence(itself))
-    return restorePrivileges(context, new Map([[target.name, definition]]), context.sourceCluster);
-  const { connectionLimit } = definition;
-  await targetCluster.maintenance.run(
-    sql`alter database ${id(target.name)} connection limit ${trusted(String(connectionLimit))}`,
+export async function letIn(
+  contexts: readonly OperationContext[],
+  opened: (databases: readonly string[]) => Promise<void>,
+): Promise<void> {
+  const [first] = contexts;
+  if (!first) return;
+  const names = contexts.map(({ target }) => target.name);
+  const definitions = await sourceDefinitions(first, names);
+  const fences = [fenceKey, proofKey, makersKey].map((key) => key('').kind);
+  const fenced = new Set((await first.targetLedger.entriesOn(names, fences)).map(({ database }) => database));
+  const limited: string[] = [];
+  for (const context of contexts) {
+    const { name } = context.target;
+    if (!fenced.has(name) || !(await lowerFence(swapped(context)))) limited.push(name);
+    else {
+      // What was granted on the side that is left counts, not what was before this fence.
+      await restorePrivileges(context, new Map([[name, definitions.get(name)!]]), context.sourceCluster);
+      await opened([name]);
+    }
+  }
+  if (limited.length === 0) return;
+  const statements = limited.map(
+    (name) =>
+      sql`alter database ${id(name)} connection limit ${trusted(String(definitions.get(name)!.connectionLimit))}`,
   );
+  await untilUndisturbed(() => first.targetCluster.maintenance.atOnce(statements));
+  await opened(limited);
 }
 
-/** From here on nothing of ours may touch it. A database on the new cluster that applications have left is ours again. */
-export async function letGo({ source, sourceLedger, target, targetLedger }: OperationContext): Promise<void> {
-  if (source.side === 'target') await sourceLedger.record(madeKey(source.name), {});
-  await targetLedger.forget(madeKey(target.name));
+/** From here on nothing of ours may touch them. A database on the new cluster that applications have left is ours again. */
+export async function letGo(
+  { sourceCluster, sourceLedger, targetLedger }: OperationContext,
+  databases: readonly string[],
+): Promise<void> {
+  if (sourceCluster.side === 'target') for (const name of databases) await sourceLedger.record(madeKey(name), {});
+  await targetLedger.forgetAll(madeKey('').kind, databases);
 }

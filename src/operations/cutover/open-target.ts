@@ -19,12 +19,15 @@ export const openTarget = defineOperation({
   scope: 'database',
   queue: 'cutover',
   input: z.strictObject({}),
-  output: Opened,
+  /** Whether it was this run that has opened it, in this step or in one of the cluster. */
+  output: Opened.extend({ ours: z.boolean() }),
 
   async check(context) {
-    const { source } = context;
+    const { source, run } = context;
     const opened = await openedDatabase(context);
-    return opened && !(await isClosed(context)) ? holds(opened) : lacks([{ database: source.name }]);
+    return opened && !(await isClosed(context))
+      ? holds({ ...opened, ours: opened.run === run.id })
+      : lacks([{ database: source.name }]);
   },
 
   async apply(context) {
@@ -33,7 +36,7 @@ export const openTarget = defineOperation({
       await requireReady(context);
       await agreeToOpen(context, [source.name]);
     }
-    await openDecided(context);
+    await openDecided([context]);
   },
 
   async undo(context: OperationContext) {

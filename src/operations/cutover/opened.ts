@@ -9,6 +9,8 @@ import type { Ledger } from '../../postgres/ledger.ts';
 export const Opened = z.object({
   /** System identifier of the cluster that applications use; in notes of earlier versions the new one. */
   on: z.string().optional(),
+  /** The run that has decided it. */
+  run: z.string().optional(),
   /** All times by the clock of the cluster that was left. */
   fencedAt: z.string(),
   openedAt: z.string(),

@@ -16,7 +16,7 @@ type ReaderContext = Pick<OperationContext, 'source' | 'sourceCluster' | 'source
 
 const Role = z.object({ name: z.string() });
 
-const makersKey = (database: string) => ({ kind: 'fence-large-objects', database });
+export const makersKey = (database: string) => ({ kind: 'fence-large-objects', database });
 
 /** Roles that the configuration lets stay connected behind a fence that is read-only; groups stand for their members. */
 export async function configuredReaders({ sourceCluster, settings }: ReaderContext): Promise<readonly string[]> {

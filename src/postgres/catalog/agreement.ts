@@ -26,7 +26,7 @@ export const decideToOpen = (
      where f.before->>'run' = ${run} and clock_timestamp() < (f.before->>'deadline')::timestamptz),
   agreed as (
     select database,
-           json_build_object('on', ${on}::text, 'fencedAt', fenced, 'openedAt', clock_timestamp()::text, 'lsn', lsn, 'outageMs',
+           json_build_object('on', ${on}::text, 'run', ${run}::text, 'fencedAt', fenced, 'openedAt', clock_timestamp()::text, 'lsn', lsn, 'outageMs',
              round(extract(epoch from clock_timestamp() - fenced::timestamptz) * 1000))::text::jsonb as note
       from ready where (select count(*) from ready) = ${databases.length}::int),
   known as (

@@ -1,12 +1,17 @@
 import { expect, test } from 'vitest';
 import { runOperation } from '../../../src/engine/run-operation.ts';
 import type { AnyOperation } from '../../../src/engine/operation.ts';
+import { agreeToOpen } from '../../../src/operations/cutover/agreement.ts';
+import { closeTarget } from '../../../src/operations/databases/closed-database.ts';
+import { pairOf } from '../../../src/operations/replication/pair.ts';
 import * as op from '../../../src/operations/index.ts';
+import { lit } from '../../../src/postgres/sql.ts';
 import type { EngineName } from '../../../src/replication/engine.ts';
 import { proveContract, proveKilledAndRunAgain } from '../../helpers/contract.ts';
 import { TestPair } from '../../helpers/pair.ts';
 import type { ContextOptions } from '../../helpers/pair.ts';
 import { schemaOnBothSides, walkTo } from '../../helpers/streaming.ts';
+import { eventually } from '../../helpers/wait.ts';
 
 const WAY_BACK = { reversed: true, input: { wayBack: true } } as const;
 
@@ -20,13 +25,23 @@ test.for<EngineName>(['native', 'pglogical'])('databases that open together (%s)
     for (const database of databases)
       await runOperation(operation, pair.context(database, { ...together, ...options }));
   };
-  for (const database of databases) await walkTo(pair, database, 'await-catch-up');
+  for (const database of databases) {
+    // As setup makes them.
+    await closeTarget(pair.context(database));
+    await walkTo(pair, database, 'await-catch-up');
+  }
   await runOperation(op.createReplicationRole, pair.context(undefined, { reversed: true }));
   await each(op.grantReplicationRole, { reversed: true });
   await each(op.createPublication, { reversed: true });
   await each(op.createSlot, WAY_BACK);
   await each(op.createSubscription, WAY_BACK);
 
+  const limitOf = (database: string) =>
+    pair.query(
+      'target',
+      'postgres',
+      `select datconnlimit as "limit" from pg_database where datname = ${lit(database).text}`,
+    );
   const positions = async (database: string) =>
     (await pair.context(database).targetLedger.entries('way-back', database)).map(({ before }) => ({
       lsn: (before as { readonly lsn: string }).lsn,
@@ -57,5 +72,74 @@ test.for<EngineName>(['native', 'pglogical'])('databases that open together (%s)
     expect(await positions(database)).toEqual([position]);
     // What one step says of one, the other says of all.
     expect(await op.switchReverse.check(pair.context(database, back))).toEqual({ holds: true, output: position });
+  }
+
+  // Decided, and stopped before the first one is let in: whoever tries the step again opens all of them.
+  const opening: ContextOptions = { databases, options: { together: true } };
+  await expect(op.agreeToOpen.check(pair.context(undefined, opening))).resolves.toEqual({
+    holds: false,
+    missing: databases,
+  });
+  await agreeToOpen(pair.context(undefined, opening), databases);
+  expect((await op.agreeToOpen.check(pair.context(undefined, opening))).holds).toBe(false);
+  for (const database of databases) {
+    expect((await op.finishOpening.check(pair.context(database, opening))).holds).toBe(false);
+    expect(await limitOf(database)).toEqual([{ limit: 0 }]);
+  }
+  const { output } = await proveKilledAndRunAgain(pair, op.agreeToOpen, undefined, [4, 8, 13, 20, 30], opening);
+  expect(output).toEqual({ databases: 2 });
+  const openings = [];
+  for (const database of databases) {
+    expect(await limitOf(database)).toEqual([{ limit: -1 }]);
+    const { targetLedger, sourceLedger } = pair.context(database);
+    const kept = await targetLedger.entriesOn([database], ['opened', 'database']);
+    expect(kept).toMatchObject([{ kind: 'opened', before: { outageMs: expect.any(Number) } }]);
+    expect(await sourceLedger.find({ kind: 'opened', database })).toMatchObject({ before: kept[0]!.before as object });
+    const { enabled } = await pair.engine.subscription(pairOf(pair.context(database)));
+    expect(enabled).toBe(false);
+    // Its own step finds it open, and says that this run has done it.
+    const found = await runOperation(op.openTarget, pair.context(database, opening));
+    expect(found).toMatchObject({ changed: false, output: { ours: true } });
+    openings.push((found.output as { readonly openedAt: string }).openedAt);
+    expect((await runOperation(op.finishOpening, pair.context(database, opening))).changed).toBe(false);
+  }
+  // All in the same moment.
+  expect(new Set(openings).size).toBe(1);
+
+  // What came over does not come back, what is new comes once.
+  const backwards = async () => {
+    for (const database of databases) {
+      const context = pair.context(database, opening);
+      await op.createSubscription.undo!(context);
+      await op.createSlot.undo!(context);
+      await pair.query('target', database, 'insert into t values (3)');
+      await runOperation(op.startReverse, pair.context(database, WAY_BACK));
+    }
+  };
+  await backwards();
+  for (const database of databases) {
+    await eventually(async () => {
+      expect(await pair.query('source', database, 'select id from t order by id')).toEqual(
+        [1, 2, 3].map((id) => ({ id })),
+      );
+    });
+  }
+
+  // And back: each behind its own fence, which is taken down again. That is no engine's business.
+  if (engine === 'pglogical') return;
+  const returning: ContextOptions = { databases, options: { together: true, back: true }, reversed: true };
+  for (const database of databases) {
+    await runOperation(op.fenceSource, pair.context(database, returning));
+    await runOperation(op.awaitLsn, pair.context(database, returning));
+  }
+  expect((await runOperation(op.copyPrivilegesTogether, pair.context(undefined, returning))).output).toEqual({
+    databases: 2,
+  });
+  await proveKilledAndRunAgain(pair, op.agreeToOpen, undefined, [4, 8, 13, 20, 30, 45], returning);
+  for (const database of databases) {
+    await pair.query('source', database, 'insert into t values (4)');
+    await expect(pair.query('target', database, 'insert into t values (4)')).rejects.toThrow(/read-only transaction/);
+    expect(await runOperation(op.openTarget, pair.context(database, returning))).toMatchObject({ changed: false });
+    expect(await pair.context(database).targetLedger.find({ kind: 'database', database })).toBeDefined();
   }
 });

@@ -129,7 +129,7 @@ describe('who gets in', () => {
     await proveContract(pair, copyDatabasePrivileges, name);
     // Whatever they are allowed to, nobody gets in before it is decided.
     expect(await accessOf('target', name)).toMatchObject([{ datconnlimit: 0 }]);
-    await letIn(pair.context(name));
+    await letIn([pair.context(name)], async () => {});
     expect(await accessOf('target', name)).toEqual(await accessOf('source', name));
   });
 
@@ -206,7 +206,7 @@ describe('who gets in', () => {
     );
     expect((await createDatabase.check(pair.context(name))).holds).toBe(true);
     await runOperation(copyDatabasePrivileges, pair.context(name));
-    await letIn(pair.context(name));
+    await letIn([pair.context(name)], async () => {});
     expect(await accessOf('target', name)).toEqual(before);
   });
 
