@@ -264,12 +264,12 @@ export class BoundCluster {
   }
 
   /**
-   * Version and identity of the server, asked once per job.
+   * Version and identity of the server, asked once per session: the server behind it stays the same.
    * @see https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-CONTROLDATA
    */
   facts(): Promise<ClusterFacts> {
     this.#facts ??= this.maintenance
-      .one(ClusterIdentity, clusterIdentity())
+      .lasting(ClusterIdentity, clusterIdentity())
       .then(({ versionNum, systemIdentifier }) => ({
         versionNum,
         major: majorOf(versionNum),

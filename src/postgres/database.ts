@@ -23,6 +23,9 @@ const heldSnapshot = sql`
   select pg_export_snapshot() as name, pg_backend_pid() as pid,
          (select backend_start::text from pg_stat_activity where pid = pg_backend_pid()) as since`;
 
+/** By session: answers that do not change as long as it lasts, by the text of the question. */
+const lasting = new WeakMap<pg.Client, Map<string, unknown>>();
+
 /** Statements by name, each with the schema of its rows. */
 export type Questions = Readonly<Record<string, { readonly row: z.ZodType; readonly query: Sql }>>;
 export type Answers<Q extends Questions> = { readonly [K in keyof Q]: readonly z.output<Q[K]['row']>[] };
@@ -78,6 +81,22 @@ export class Database {
   async maybe<S extends z.ZodType>(schema: S, statement: Sql): Promise<z.output<S> | undefined> {
     const [row] = await this.many(schema, statement);
     return row;
+  }
+
+  /**
+   * The one row of a question about the server itself, whose answer lasts as long as the session: asked once of each session, whichever
+   * job has it.
+   */
+  async lasting<S extends z.ZodType>(schema: S, question: Sql): Promise<z.output<S>> {
+    const row = await this.exclusively(async (client) => {
+      const { text, values } = question.at(this.cluster.majorOf(client));
+      const answers = lasting.get(client) ?? new Map<string, unknown>();
+      lasting.set(client, answers);
+      if (!answers.has(text))
+        answers.set(text, (await client.query<Record<string, unknown>>(text, [...values])).rows[0]);
+      return answers.get(text);
+    });
+    return schema.parse(row);
   }
 
   /**

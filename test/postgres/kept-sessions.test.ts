@@ -57,3 +57,33 @@ test('of what a server has room for, half is kept for the next steps; each datab
   await cluster.close();
   await eventually(async () => expect(await kept()).toEqual([]));
 });
+
+test('who the server is, is asked once of each session, whichever job has it', async () => {
+  const last = async (name: string) => {
+    const { rows } = await application.query<{ pid: number; query: string }>(
+      `select pid, query from pg_stat_activity where application_name = '${name}'`,
+    );
+    return rows[0]!;
+  };
+  const job = async (applicationName: string) => {
+    const bound = cluster.bind({ applicationName, signal: new AbortController().signal });
+    const facts = await bound.facts();
+    const seen = await last(applicationName);
+    await bound.close();
+    return { facts, ...seen };
+  };
+  const [first, second] = [await job('pgconvoy/one'), await job('pgconvoy/two')];
+  expect(first.query).toContain('server_version_num');
+  expect(second.query).not.toContain('server_version_num');
+  expect(second).toMatchObject({ pid: first.pid, facts: first.facts });
+
+  await application.query('select pg_terminate_backend($1)', [first.pid]);
+  const third = await eventually(async () => {
+    const one = await job('pgconvoy/three');
+    expect(one.pid).not.toBe(first.pid);
+    return one;
+  });
+  expect(third.query).toContain('server_version_num');
+  expect(third.facts).toEqual(first.facts);
+  await cluster.close();
+});
