@@ -6,23 +6,41 @@ import { swapped } from '../replication/way-back.ts';
 import { positionKey, positionsOf } from './position.ts';
 import type { Position } from './position.ts';
 
-/** By database, from where rows travel back; where that is not settled yet it is left out. The contexts are of one run. */
-export async function settledPositions(contexts: readonly OperationContext[]): Promise<ReadonlyMap<string, string>> {
+/** From where the rows of a database travel back is not settled yet. */
+export interface Unsettled {
+  readonly database: string;
+  /** The LSN of the fence where the way back leads to; undefined where it does not stand. */
+  readonly fence: string | undefined;
+}
+
+interface Settled {
+  /** By database. */
+  readonly positions: ReadonlyMap<string, string>;
+  readonly missing: readonly Unsettled[];
+}
+
+/** From where rows travel back. The contexts are of one run. */
+export async function lookAtPositions(contexts: readonly OperationContext[]): Promise<Settled> {
   const [first] = contexts;
-  if (!first) return new Map();
+  if (!first) return { positions: new Map(), missing: [] };
   const { engine, sourceCluster, sourceLedger, targetCluster } = first;
   const names = contexts.map(({ source }) => source.name);
   const [fences, notes] = await Promise.all([
-    fencesOf(contexts),
+    lookAtFences(contexts.map((context) => swapped(context))),
     sourceLedger.entriesOn(names, [positionKey('').kind, openedKey('').kind]),
   ]);
   const opened = await openedOf(notes, sourceCluster);
-  const settled = [...positionsOf(notes)].filter(
+  const noted = [...positionsOf(notes)].filter(
     ([name, { fence }]) => fences.get(name)?.fence?.lsn === fence || opened.has(name),
   );
-  const positions = new Map(settled.map(([name, { lsn }]) => [name, lsn]));
-  const begin = await engine.beginsAt(targetCluster, positions);
-  return new Map([...positions].filter(([name]) => begin.has(name)));
+  const wanted = new Map(noted.map(([name, { lsn }]) => [name, lsn]));
+  const begin = await engine.beginsAt(targetCluster, wanted);
+  return {
+    positions: new Map([...wanted].filter(([name]) => begin.has(name))),
+    missing: names
+      .filter((name) => !begin.has(name))
+      .map((database) => ({ database, fence: fences.get(database)?.fence?.lsn })),
+  };
 }
 
 /**
@@ -30,30 +48,23 @@ export async function settledPositions(contexts: readonly OperationContext[]): P
  * order it ever came.
  * @throws PgconvoyError where one of the fences does not stand
  */
-export async function settlePositions(contexts: readonly OperationContext[]): Promise<void> {
-  const [first] = contexts;
-  if (!first) return;
-  const { engine, sourceCluster, sourceLedger, targetCluster } = first;
-  const fences = await fencesOf(contexts);
-  const fenced = contexts.map((context) => [context.source.name, requireFence(context, fences)] as const);
+export async function settlePositions(context: OperationContext, missing: readonly Unsettled[]): Promise<void> {
+  const { engine, sourceCluster, sourceLedger, targetCluster } = context;
+  const fences = missing.map(({ database, fence }) => {
+    if (fence === undefined) throw notFenced(context, database);
+    return { database, fence };
+  });
   // Flushed when it returns: what is written after a crash lies behind it.
   const lsn = await markWal({ source: sourceCluster.maintenance });
   await sourceLedger.replaceAll(
     positionKey('').kind,
-    new Map(fenced.map(([name, fence]) => [name, { fence, lsn } satisfies Position])),
+    new Map(fences.map(({ database, fence }) => [database, { fence, lsn } satisfies Position])),
   );
-  await engine.beginAt(targetCluster, new Map(fenced.map(([name]) => [name, lsn])));
+  await engine.beginAt(targetCluster, new Map(fences.map(({ database }) => [database, lsn])));
 }
 
-/** They stand where the way back leads to. */
-const fencesOf = (contexts: readonly OperationContext[]) => lookAtFences(contexts.map((context) => swapped(context)));
-
-/** @returns its LSN */
-function requireFence({ target }: OperationContext, fences: Awaited<ReturnType<typeof fencesOf>>): string {
-  const fence = fences.get(target.name)?.fence;
-  if (fence) return fence.lsn;
-  throw new PgconvoyError(
-    `${target.side}, database "${target.name}": the fence does not stand, so rows may still come from there`,
+const notFenced = ({ targetCluster }: OperationContext, database: string): PgconvoyError =>
+  new PgconvoyError(
+    `${targetCluster.side}, database "${database}": the fence does not stand, so rows may still come from there`,
     { hint: 'Start the cutover of this database again: `pgconvoy stop`.' },
   );
-}

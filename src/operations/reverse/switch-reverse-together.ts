@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { defineOperation, holds, lacks } from '../../engine/operation.ts';
 import { contextsOf } from '../cutover/each-of.ts';
-import { settledPositions, settlePositions } from './settle-positions.ts';
+import { lookAtPositions, settlePositions } from './settle-positions.ts';
 
 /** What `switch-reverse` does, for all databases that are switched over together. */
 export const switchReverseTogether = defineOperation({
@@ -14,10 +14,9 @@ export const switchReverseTogether = defineOperation({
 
   async check(context) {
     const { databases } = context.run;
-    const settled = await settledPositions(contextsOf(context));
-    const missing = databases.filter((name) => !settled.has(name));
+    const { missing } = await lookAtPositions(contextsOf(context));
     return missing.length > 0 ? lacks(missing) : holds({ databases: databases.length });
   },
 
-  apply: (context, missing) => settlePositions(contextsOf(context, missing)),
+  apply: settlePositions,
 });

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { defineOperation, holds, lacks } from '../../engine/operation.ts';
-import { settledPositions, settlePositions } from './settle-positions.ts';
+import { lookAtPositions, settlePositions } from './settle-positions.ts';
 
 /**
  * From which position rows will travel back: behind all that has come from the other side, and before applications write there. The
@@ -16,10 +16,10 @@ export const switchReverse = defineOperation({
   output: z.strictObject({ lsn: z.string() }),
 
   async check(context) {
-    const { name } = context.source;
-    const lsn = (await settledPositions([context])).get(name);
-    return lsn === undefined ? lacks([{ database: name }]) : holds({ lsn });
+    const { positions, missing } = await lookAtPositions([context]);
+    const lsn = positions.get(context.source.name);
+    return lsn === undefined ? lacks(missing) : holds({ lsn });
   },
 
-  apply: (context) => settlePositions([context]),
+  apply: settlePositions,
 });
