@@ -6,7 +6,7 @@ import type { BoundCluster } from '../postgres/cluster.ts';
 import type { Database } from '../postgres/database.ts';
 import { DatabaseError } from '../postgres/errors.ts';
 import { inSecrecy } from '../postgres/secrecy.ts';
-import { fragment, id, join, lit, sql } from '../postgres/sql.ts';
+import { fragment, id, join, lit, since, sql } from '../postgres/sql.ts';
 import type { Sql } from '../postgres/sql.ts';
 import { offers } from '../postgres/versions.ts';
 import type { Pair, ReplicationEngine, SubscriptionOverview, SubscriptionState, TableName } from './engine.ts';
@@ -143,11 +143,17 @@ const STATES = {
   r: 'streaming',
 } as const;
 
+const SubscribedTable = z.object({
+  schema: z.string(),
+  name: z.string(),
+  state: z.enum(['i', 'd', 'f', 's', 'r']).transform((state) => STATES[state]),
+});
 const Subscription = z.object({
   enabled: z.boolean(),
   running: z.boolean(),
   confirmsAtOnce: z.boolean(),
   errors: z.number().nullable(),
+  tables: z.array(SubscribedTable),
 });
 const NONE: SubscriptionState = {
   exists: false,
@@ -157,67 +163,79 @@ const NONE: SubscriptionState = {
   errors: undefined,
   tables: [],
 };
-const SubscribedTable = z.object({
-  schema: z.string(),
-  name: z.string(),
-  state: z.enum(['i', 'd', 'f', 's', 'r']).transform((state) => STATES[state]),
-});
 const Arrived = z.object({ schema: z.string(), name: z.string(), bytes: z.number(), rows: z.number() });
 const NOTHING = { bytes: 0, rows: 0 };
+
+const errorCount = since(
+  'subscriptionStatistics',
+  fragment`(select (apply_error_count + sync_error_count)::float8 from pg_stat_subscription_stats where subid = s.oid)`,
+  fragment`null::float8`,
+);
+
+/** Databases of jobs in which our subscription was seen: what comes next of it is asked in there, at once with its tables. */
+const subscribed = new WeakSet<Database>();
 
 /** @see https://www.postgresql.org/docs/current/catalog-pg-subscription-rel.html */
 async function subscription({ target, targetCluster }: Pair): Promise<SubscriptionState> {
   const name = subscriptionName(target.name);
-  const { major } = await targetCluster.facts();
-  const errors = offers(major, 'subscriptionStatistics')
-    ? sql`(select (apply_error_count + sync_error_count)::float8 from pg_stat_subscription_stats where subid = s.oid)`
-    : sql`null::float8`;
-  // pg_subscription is shared: seen from the maintenance database even where the target has no such database yet.
-  const found = await targetCluster.maintenance.maybe(
+  if (!subscribed.has(target)) {
+    // pg_subscription is shared: seen from the maintenance database even where the target has no such database yet.
+    if (!(await isSubscribed(targetCluster, name))) return NONE;
+    subscribed.add(target);
+  }
+  const found = await target.maybe(
     Subscription,
     sql`select subenabled as enabled,
                exists (select from pg_stat_subscription w where w.subid = s.oid and w.relid is null and w.pid is not null) as running,
                subsynccommit = 'on' as "confirmsAtOnce",
-               ${errors} as errors
+               ${errorCount} as errors,
+               (select coalesce(json_agg(t order by t.schema, t.name), '[]')
+                  from (select n.nspname as schema, c.relname as name, r.srsubstate::text as state
+                          from pg_subscription_rel r
+                          join pg_class c on c.oid = r.srrelid
+                          join pg_namespace n on n.oid = c.relnamespace
+                         where r.srsubid = s.oid) t) as tables
           from pg_subscription s
          where subname = ${name}`,
   );
   if (!found) return NONE;
-  const tables = await target.many(
-    SubscribedTable,
-    sql`select n.nspname as schema, c.relname as name, r.srsubstate::text as state
-          ${subscribedTables(name)}
-         order by 1, 2`,
-  );
-  const arrived = tables.some(({ state }) => state === 'copying') ? await arrivedRows(target, name, major) : undefined;
+  const { tables, errors, ...state } = found;
+  const arrived = tables.some(({ state: at }) => at === 'copying') ? await arrivedRows(target, name) : undefined;
   return {
-    ...found,
+    ...state,
     exists: true,
-    errors: found.errors ?? undefined,
+    errors: errors ?? undefined,
     tables: tables.map((table) => ({ ...table, ...(arrived?.get(tableKey(table)) ?? NOTHING) })),
   };
 }
 
-const subscribedTables = (name: string): Sql => sql`
-  from pg_subscription s
-  join pg_subscription_rel r on r.srsubid = s.oid
-  join pg_class c on c.oid = r.srrelid
-  join pg_namespace n on n.oid = c.relnamespace
- where s.subname = ${name}`;
+async function isSubscribed({ maintenance }: BoundCluster, name: string): Promise<boolean> {
+  const { yes } = await maintenance.one(
+    Yes,
+    sql`select exists (select from pg_subscription where subname = ${name}) as yes`,
+  );
+  return yes;
+}
+
+const rowsOfCopy = since(
+  'progressOfCopy',
+  fragment`coalesce((select max(tuples_processed) from pg_stat_progress_copy p where p.relid = c.oid and p.datname = current_database()), 0)`,
+  fragment`0`,
+);
 
 /** What has come of the tables that are being copied; asked only then, since it costs several times as much as their states. */
 async function arrivedRows(
   target: Database,
   name: string,
-  major: number,
 ): Promise<ReadonlyMap<string, { readonly bytes: number; readonly rows: number }>> {
-  const rows = offers(major, 'progressOfCopy')
-    ? sql`coalesce((select max(tuples_processed) from pg_stat_progress_copy p where p.relid = c.oid and p.datname = current_database()), 0)`
-    : sql`0`;
   const arrived = await target.many(
     Arrived,
-    sql`select n.nspname as schema, c.relname as name, ${tableBytes()} as bytes, (${rows})::float8 as rows
-          ${subscribedTables(name)} and r.srsubstate = 'd'`,
+    sql`select n.nspname as schema, c.relname as name, ${tableBytes()} as bytes, (${rowsOfCopy})::float8 as rows
+          from pg_subscription s
+          join pg_subscription_rel r on r.srsubid = s.oid
+          join pg_class c on c.oid = r.srrelid
+          join pg_namespace n on n.oid = c.relnamespace
+         where s.subname = ${name} and r.srsubstate = 'd'`,
   );
   return new Map(
     arrived.map(({ schema, name: table, bytes, rows: count }) => [
@@ -310,11 +328,9 @@ async function alter({ target }: Pair, what: 'enable' | 'disable' | 'refresh pub
 
 async function dropSubscription({ target, targetCluster }: Pair): Promise<boolean> {
   const name = subscriptionName(target.name);
-  const { yes } = await targetCluster.maintenance.one(
-    Yes,
-    sql`select exists (select from pg_subscription where subname = ${name}) as yes`,
-  );
-  if (!yes) return false;
+  if (!(await isSubscribed(targetCluster, name))) return false;
+  // The database may go next.
+  subscribed.delete(target);
   // Without a slot's name DROP SUBSCRIPTION does not depend on the source; the slot is dropSlot's.
   await target.run(sql`alter subscription ${id(name)} disable`);
   await target.run(sql`alter subscription ${id(name)} set (slot_name = none)`);
