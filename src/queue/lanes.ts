@@ -5,6 +5,8 @@ import type { Queues, RunData, StepData } from './queues.ts';
 
 /** Lanes in one round trip: 50 lanes of 12 steps keep the event loop busy for less than 100 ms. */
 const BATCH = 50;
+/** A few go before the others, so that there is work while those are added. */
+const FIRST = 4;
 /** A gate is a job nobody's turn ever comes to; should it come, the gate puts itself back. */
 export const GATE_DELAY_MS = 365 * 24 * 3_600_000;
 /** Behind every step of a lane that does not yield. */
@@ -35,8 +37,8 @@ export async function addStage(
     await queues.gate.add('approval', { run, workflow: data.workflow, stage: stage.index }, opts);
     return;
   }
-  for (let start = 0; start < lanes.length; start += BATCH) {
-    const batch = lanes.slice(start, start + BATCH);
+  for (let start = 0; start < lanes.length; start += start === 0 ? FIRST : BATCH) {
+    const batch = lanes.slice(start, start + (start === 0 ? FIRST : BATCH));
     await queues.flow.addBulk(
       batch.map((database) => lane(queues, run, data.workflow, stage.index, stage.steps, database)),
     );
