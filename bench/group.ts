@@ -48,7 +48,7 @@ async function complete(program: Program, ...words: readonly string[]): Promise<
 const outageOf = ({ output }: StepView): number => (output as { readonly outageMs: number }).outageMs;
 
 function secondsBehindFence(steps: readonly StepView[]): Record<string, number> {
-  const begin = Math.min(...steps.filter(({ key }) => key === 'fence-source').map(({ startedAt = 0 }) => startedAt));
+  const begin = Math.min(...steps.filter(({ key }) => key === 'fence-together').map(({ startedAt = 0 }) => startedAt));
   const sums: Record<string, number> = {};
   for (const { key, startedAt = 0, finishedAt = 0 } of steps)
     if (startedAt >= begin) sums[key] = (sums[key] ?? 0) + (finishedAt - startedAt) / 1_000;

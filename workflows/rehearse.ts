@@ -27,7 +27,9 @@ function rehearsed(row: Row, position: number): readonly Row[] {
     return [eachDatabase(op.foreseeFence), eachDatabase(op.holdTarget, {}, { startsOutage: true })];
   }
   if (!AS_IT_IS.has(operation) || policy.reversed || policy.direction === 'undo') return [];
-  return [position < fence ? row : { ...row, policy: { ...policy, moving: true } }];
+  // What a cutover of many together does at once, is measured database by database.
+  const { when: _when, unless: _unless, ...each } = policy;
+  return [position < fence ? row : { ...row, policy: { ...each, moving: true } }];
 }
 
 /**

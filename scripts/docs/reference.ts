@@ -1,4 +1,5 @@
 /** docs/reference.md: commands, workflows, operations, and which findings there are. */
+import { isChanging } from '../../src/engine/in-one-job.ts';
 import { planOf } from '../../src/engine/plan.ts';
 import type { PlannedStep, Stage } from '../../src/engine/plan.ts';
 import { optionsOf } from '../../src/engine/workflow.ts';
@@ -49,7 +50,7 @@ function operationTable(): string {
     ['operation', 'what holds afterwards', 'runs', 'queue', 'can be taken back'],
     [...operations.values()].map((operation) => [
       `[\`${operation.name}\`](how-it-works.md#${operation.name})`,
-      operation.apply ? operation.title : `${operation.title} (only looks)`,
+      isChanging(operation) ? operation.title : `${operation.title} (only looks)`,
       operation.scope === 'cluster' ? 'once' : 'each database',
       operation.queue ?? 'operation',
       operation.undo ? 'yes' : '–',

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import type { Finding } from '../engine/finding.ts';
+import { PartsOutput } from '../engine/in-one-job.ts';
 import { Point } from '../engine/point.ts';
 import { ExitCode } from '../errors.ts';
 import { hasOpened } from '../queue/opening.ts';
@@ -128,11 +129,18 @@ function exitCodeOfCheck(findings: readonly Finding[]): ExitCode {
   return findings.some(({ severity }) => severity === 'block') ? ExitCode.findings : ExitCode.ok;
 }
 
+/** A step, and what it is made of as if each part were a step: `inOneJob`. */
+export function withParts<S extends StepView>(step: S): readonly S[] {
+  const parts = PartsOutput.safeParse(step.output).data?.parts ?? [];
+  return [step, ...parts.map((part) => ({ ...step, ...part }))];
+}
+
 const Counted = z.object({ tables: z.number(), rows: z.number() });
 
 /** How much a run has compared, in all its databases. */
 export const comparedOf = (view: RunView): z.output<typeof Counted> =>
   stepsOf(view)
+    .flatMap(withParts)
     .flatMap((step) => Counted.safeParse(step.output).data ?? [])
     .reduce((sum, { tables, rows }) => ({ tables: sum.tables + tables, rows: sum.rows + rows }), {
       tables: 0,

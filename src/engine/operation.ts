@@ -87,6 +87,10 @@ export interface Operation<I extends z.ZodType = z.ZodType, O extends z.ZodType 
   readonly queue?: 'operation' | 'copy' | 'cutover';
   /** Of an operation without `apply` that changes something while it looks, and puts it back: its `check` too holds the lock. */
   readonly exclusive?: (context: OperationContext<z.output<I>>) => boolean;
+  /** Of a step of the cluster that changes databases: it holds the locks of all databases of the run, as their own steps do. */
+  readonly locks?: 'databases';
+  /** It is made of these: see `inOneJob`. */
+  readonly parts?: readonly AnyOperation[];
   readonly input: I;
   readonly output: O;
   /** Looks, changes nothing. */

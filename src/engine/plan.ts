@@ -38,8 +38,6 @@ export interface OutageStep {
   readonly kind: 'cluster' | 'database';
   readonly stage: number;
   readonly step: PlannedStep;
-  /** It comes before anybody is kept from writing. */
-  readonly leads: boolean;
 }
 
 /**
@@ -56,7 +54,7 @@ export function outageBefore(stages: readonly Stage[], stage: number, key: strin
   const at = steps.findIndex((each) => each.stage === stage && each.step.key === key);
   if (first < 0 || at < first || at > last) return undefined;
   const begin = leads < 0 ? first : Math.min(leads, first);
-  return steps.slice(begin, at).map((each, index): OutageStep => ({ ...each, leads: begin + index < first }));
+  return steps.slice(begin, at);
 }
 
 export interface Plan {

@@ -1,6 +1,7 @@
 import { BlockedByFindings, NotConverged } from '../errors.ts';
 import { acceptFindings } from './finding.ts';
 import type { Finding } from './finding.ts';
+import type { PartsOutput } from './in-one-job.ts';
 import type { AnyOperation, OperationContext } from './operation.ts';
 import type { StepPolicy } from './workflow.ts';
 
@@ -32,6 +33,7 @@ export async function runOperation(
   hooks: RunHooks = {},
 ): Promise<OperationResult> {
   if (policy.direction === 'undo') return takeBack(operation, context, hooks);
+  if (operation.parts) return runParts(operation.parts, context, policy, hooks);
   if (!operation.apply) return preflight(operation, context, policy, hooks);
   // Looked at behind the lock: whoever held it before us may have done the work.
   return (hooks.locked ?? ((body) => body()))(async () => {
@@ -54,6 +56,28 @@ export async function runOperation(
     const output: unknown = operation.output.parse(after.output);
     return { changed: true, ...told, output, findings: [] };
   });
+}
+
+async function runParts(
+  parts: readonly AnyOperation[],
+  context: OperationContext,
+  policy: StepPolicy,
+  { locked = (body) => body(), onFindings }: RunHooks,
+): Promise<OperationResult> {
+  const results: (OperationResult & { readonly operation: string })[] = [];
+  const all: Finding[] = [];
+  const tell = async (findings: readonly Finding[]) => {
+    all.push(...findings);
+    await onFindings?.(all);
+  };
+  await locked(async () => {
+    for (const part of parts) {
+      context.signal.throwIfAborted();
+      results.push({ operation: part.name, ...(await runOperation(part, context, policy, { onFindings: tell })) });
+    }
+  });
+  const output: PartsOutput = { parts: results.map(({ findings: _findings, ...result }) => result) };
+  return { changed: results.some(({ changed }) => changed), output, findings: all };
 }
 
 async function takeBack(operation: AnyOperation, context: OperationContext, hooks: RunHooks): Promise<OperationResult> {

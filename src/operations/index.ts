@@ -6,8 +6,11 @@ import { compareLive } from './comparison/compare-live.ts';
 import { compareOpened } from './comparison/compare-opened.ts';
 import { compareTables } from './comparison/compare-tables.ts';
 import { agreeToOpen } from './cutover/agree-to-open.ts';
+import { carryOver } from './cutover/carry-over.ts';
+import { awaitLsnTogether } from './cutover/await-lsn-together.ts';
 import { awaitLsn } from './cutover/await-lsn.ts';
 import { fenceSource } from './cutover/fence-source.ts';
+import { fenceTogether } from './cutover/fence-together.ts';
 import { finishOpening } from './cutover/finish-opening.ts';
 import { openTarget } from './cutover/open-target.ts';
 import { copyDatabasePrivileges } from './databases/copy-database-privileges.ts';
@@ -50,7 +53,9 @@ export {
   analyzeTables,
   awaitCatchUp,
   awaitLsn,
+  awaitLsnTogether,
   buildIndexes,
+  carryOver,
   checkClusters,
   checkDatabase,
   checkDrift,
@@ -75,6 +80,7 @@ export {
   createSubscription,
   dropRestoreJournal,
   fenceSource,
+  fenceTogether,
   foreseeFence,
   grantReplicationRole,
   holdTarget,
@@ -122,7 +128,10 @@ const all: readonly AnyOperation[] = [
   runHooksTogether,
   pausePgbouncer,
   fenceSource,
+  fenceTogether,
   awaitLsn,
+  awaitLsnTogether,
+  carryOver,
   copySequences,
   copyUnreplicated,
   compareTables,

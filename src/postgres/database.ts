@@ -274,10 +274,12 @@ export class Database {
       if (settings.length > 0)
         await client.query(settings.map(([n, v]) => sql`set ${id(n)} = ${lit(v)}`.text).join('; '));
       try {
-        const { text, values } = statement.at(this.cluster.majorOf(client));
-        return await client.query<Record<string, unknown>>(
-          values.length > 0 ? { text, values: [...values] } : { text },
-        );
+        const { text, values, name } = statement.at(this.cluster.majorOf(client));
+        return await client.query<Record<string, unknown>>({
+          text,
+          ...(values.length > 0 ? { values: [...values] } : {}),
+          ...(name === undefined ? {} : { name }),
+        });
       } finally {
         if (settings.length > 0) {
           await client.query(settings.map(([n]) => sql`set ${id(n)} = 0`.text).join('; ')).catch(() => {

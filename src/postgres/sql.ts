@@ -1,9 +1,12 @@
+import { createHash } from 'node:crypto';
 import { ANY_NEWER, offers } from './versions.ts';
 import type { Feature } from './versions.ts';
 
 interface Rendered {
   readonly text: string;
   readonly values: readonly unknown[];
+  /** Under which a session keeps its plan; undefined: it does not. */
+  readonly name?: string | undefined;
 }
 
 /**
@@ -27,6 +30,17 @@ export class Sql {
     if (values.length === 0) return text;
     return text.replaceAll(/\$(\d+)/g, (_, n: string) => literalOf(values[Number(n) - 1]).text);
   }
+  /**
+   * The same, for what a session is asked again and again: it keeps the plan, which of a query of the catalog costs about as much as its
+   * rows. Its text is the same each time, but for what parameters hold.
+   * @see https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-EXT-QUERY
+   */
+  kept(): Sql {
+    return new Sql((major) => {
+      const rendered = this.#render(major);
+      return { ...rendered, name: nameOf(rendered.text) };
+    });
+  }
   get text(): string {
     return this.#render(ANY_NEWER).text;
   }
@@ -36,6 +50,18 @@ export class Sql {
   static is(value: unknown): value is Sql {
     return typeof value === 'object' && value !== null && #brand in value;
   }
+}
+
+const names = new Map<string, string>();
+
+/** As long as identifiers may be. */
+function nameOf(text: string): string {
+  let name = names.get(text);
+  if (name === undefined) {
+    name = `pgconvoy_${createHash('sha256').update(text).digest('hex').slice(0, 32)}`;
+    names.set(text, name);
+  }
+  return name;
 }
 
 /** Text that is put into the statement as it is. Made only by `id`, `lit`, `join`, `fragment`, `since` and `trusted`. */

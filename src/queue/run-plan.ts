@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { isChanging } from '../engine/in-one-job.ts';
 import { stagesOf } from '../engine/plan.ts';
 import type { PlannedStep, Stage } from '../engine/plan.ts';
 import type { Row, Workflow } from '../engine/workflow.ts';
@@ -34,7 +35,7 @@ export const outlineOf = (stages: readonly Stage[]): readonly StageOutline[] =>
 
 const changes = (step: PlannedStep, rows: readonly Row[]): boolean =>
   step.policy.direction === 'undo' ||
-  rows.some((row) => 'operation' in row && row.operation.name === step.operation && row.operation.apply !== undefined);
+  rows.some((row) => 'operation' in row && row.operation.name === step.operation && isChanging(row.operation));
 
 /** Index of the first stage that changes anything, or null: a workflow of preflight checks alone. */
 export function firstChange(rows: readonly Row[], options: RunData['options']): number | null {

@@ -76,6 +76,12 @@ export interface Pair {
   readonly role: string;
 }
 
+/** What is waited for: everything up to this LSN of the source. */
+export interface Waiting {
+  readonly pair: Pair;
+  readonly lsn: string;
+}
+
 /**
  * How rows travel. Each method is idempotent and looks before it acts; which one is missing is seen by the operation's check.
  * - `native`: publications, slots and subscriptions of PostgreSQL 10 and later
@@ -143,4 +149,6 @@ export interface ReplicationEngine {
   confirmAtOnce(pair: Pair): Promise<void>;
   /** Everything up to this LSN of the source has been applied and flushed on the target. */
   reached(pair: Pair, lsn: string): Promise<boolean>;
+  /** The databases, by name, that have not reached theirs; all are asked at once. */
+  unreached(all: readonly Waiting[]): Promise<readonly string[]>;
 }

@@ -13,7 +13,7 @@ import type { Pair, ReplicationEngine, SubscriptionOverview, SubscriptionState, 
 import { OURS, PUBLICATION, slotName, subscriptionName } from './names.ts';
 import { beginAt, beginsAt } from './origins.ts';
 import { secretsOf } from './secrets.ts';
-import { createSlot, createSlotWithSnapshot, dropSlots, hasConfirmed, slot } from './slots.ts';
+import { createSlot, createSlotWithSnapshot, dropSlots, unconfirmed, slot } from './slots.ts';
 import { tableKey, tablesWithout } from './table-names.ts';
 
 const PLUGIN = 'pgoutput';
@@ -48,7 +48,8 @@ export const nativeEngine: ReplicationEngine = {
   disable: (pair) => alter(pair, 'disable'),
   dropSubscription,
   confirmAtOnce,
-  reached: hasConfirmed,
+  reached: async (pair, lsn) => (await unconfirmed([{ pair, lsn }])).length === 0,
+  unreached: unconfirmed,
 };
 
 const Yes = z.object({ yes: z.boolean() });
@@ -196,7 +197,7 @@ async function subscription({ target, targetCluster }: Pair): Promise<Subscripti
                           join pg_namespace n on n.oid = c.relnamespace
                          where r.srsubid = s.oid) t) as tables
           from pg_subscription s
-         where subname = ${name}`,
+         where subname = ${name}`.kept(),
   );
   if (!found) return NONE;
   const { tables, errors, ...state } = found;

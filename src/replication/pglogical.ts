@@ -3,7 +3,7 @@ import { walMarker } from '../postgres/catalog/fence.ts';
 import type { Database } from '../postgres/database.ts';
 import { sql } from '../postgres/sql.ts';
 import type { Sql } from '../postgres/sql.ts';
-import type { Pair, ReplicationEngine } from './engine.ts';
+import type { ReplicationEngine, Waiting } from './engine.ts';
 import { slotName } from './names.ts';
 import { beginAt, beginsAt } from './origins.ts';
 import { overview } from './pglogical/overview.ts';
@@ -18,7 +18,7 @@ import {
   subscription,
   wake,
 } from './pglogical/subscriber.ts';
-import { createSlot, createSlotWithSnapshot, dropSlots, hasConfirmed, slot } from './slots.ts';
+import { createSlot, createSlotWithSnapshot, dropSlots, unconfirmed, slot } from './slots.ts';
 
 const PLUGIN = 'pglogical_output';
 
@@ -56,18 +56,22 @@ export const pglogicalEngine: ReplicationEngine = {
   replicateDdl,
   // How it commits is a setting of the whole server, read at its start: `reached` has it flushed.
   confirmAtOnce: async () => {},
-  reached,
+  reached: async (pair, lsn) => (await unreached([{ pair, lsn }])).length === 0,
+  unreached,
 };
 
 /**
  * pglogical commits without waiting for the disk, and then looks once in a second what has got there. A commit of ours on the target
- * flushes what came before it, and one on the source gives its worker something to answer.
+ * flushes what came before it, and one on the source gives its workers something to answer: in whichever database of theirs.
  */
-async function reached(pair: Pair, lsn: string): Promise<boolean> {
-  if (await hasConfirmed(pair, lsn)) return true;
-  await pair.target.run(walMarker());
-  await pair.source.run(walMarker());
-  return hasConfirmed(pair, lsn);
+async function unreached(all: readonly Waiting[]): Promise<readonly string[]> {
+  const late = await unconfirmed(all);
+  const waits = all.filter(({ pair }) => late.includes(pair.source.name));
+  const [first] = waits;
+  if (!first) return [];
+  await first.pair.targetCluster.maintenance.run(walMarker());
+  await first.pair.sourceCluster.maintenance.run(walMarker());
+  return unconfirmed(waits);
 }
 
 const SlotName = z.object({ name: z.string() });

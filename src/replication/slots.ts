@@ -11,7 +11,7 @@ import {
 import type { Database } from '../postgres/database.ts';
 import { DatabaseError } from '../postgres/errors.ts';
 import { fragment, lit, since, sql } from '../postgres/sql.ts';
-import type { HeldSnapshot, Pair, SlotState } from './engine.ts';
+import type { Waiting, HeldSnapshot, Pair, SlotState } from './engine.ts';
 import { slotName } from './names.ts';
 
 /** What its WAL sender knows of a slot is asked only where the slot itself does not know it. */
@@ -33,7 +33,7 @@ export async function slot({ source, sourceCluster }: Pair): Promise<SlotState> 
                coalesce(${lsnDifference}(${currentLsn}, ${confirmedLsn}), 0)::float8 as "lagBytes"
           from pg_replication_slots s
           ${withReader}
-         where slot_name = ${slotName(source.name)}`,
+         where slot_name = ${slotName(source.name)}`.kept(),
   );
   const confirmed = row?.confirmedLsn ?? undefined;
   return {
@@ -44,18 +44,22 @@ export async function slot({ source, sourceCluster }: Pair): Promise<SlotState> 
   };
 }
 
-const Yes = z.object({ yes: z.boolean() });
+const Late = z.object({ name: z.string() });
 
-/** The reader of our slot has everything up to this LSN on its disk. */
-export async function hasConfirmed({ source }: Pair, lsn: string): Promise<boolean> {
-  const row = await source.maybe(
-    Yes,
-    sql`select coalesce(${confirmedLsn} >= ${lsn}::pg_lsn, false) as yes
-          from pg_replication_slots s
+/** By name, the databases whose slot's reader has not everything up to their LSN on its disk; all are asked at once. */
+export async function unconfirmed(all: readonly Waiting[]): Promise<readonly string[]> {
+  const [first] = all;
+  if (!first) return [];
+  const names = new Map(all.map(({ pair }) => [slotName(pair.source.name), pair.source.name]));
+  const late = await first.pair.sourceCluster.maintenance.many(
+    Late,
+    sql`select w.name
+          from unnest(${[...names.keys()]}::text[], ${all.map(({ lsn }) => lsn)}::text[]) w (name, lsn)
+          left join pg_replication_slots s on s.slot_name = w.name
           ${withReader}
-         where slot_name = ${slotName(source.name)}`,
+         where not coalesce(${confirmedLsn} >= w.lsn::pg_lsn, false)`.kept(),
   );
-  return row?.yes ?? false;
+  return late.map(({ name }) => names.get(name)!);
 }
 
 /** @see https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-REPLICATION */

@@ -77,12 +77,12 @@ async function executeStep(
     return await runOperation(operation, context, step.policy, {
       onFindings: execution.findings,
       locked: async (body) => {
-        const release = await locks.hold(execution.database?.name, {
+        const release = await locks.holdAll(locksOf(operation, execution), {
           signal,
           deadlineMs: Math.min(LOCK_MS, clusters.settings.deadlines.lock),
           onLost: (error) => lockLost.abort(error),
           onWait: (holder) => {
-            log.info({ holder }, 'waiting for the lock of this database');
+            log.info({ holder }, 'waiting for a lock');
             progress({ done: 0, total: 1, note: `waiting for ${holder}` });
           },
         });
@@ -100,6 +100,10 @@ async function executeStep(
     await close();
   }
 }
+
+/** What a step changes, and nobody else meanwhile. */
+const locksOf = ({ locks }: AnyOperation, { database, run }: StepExecution): readonly (string | undefined)[] =>
+  locks === 'databases' ? [undefined, ...run.databases.map(({ name }) => name)] : [database?.name];
 
 function unknownOperation({ step }: StepExecution): PgconvoyError {
   return new PgconvoyError(`this worker does not know the operation ${step.operation}`, {

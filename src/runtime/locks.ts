@@ -15,14 +15,20 @@ export class DatabaseLocks {
   }
 
   /** @throws PgconvoyError of disposition `wait` that names the holder, after the deadline. */
-  async hold(database: string | undefined, request: LockRequest): Promise<Release> {
-    const key = database === undefined ? 'the cluster' : `database "${database}"`;
+  hold(database: string | undefined, request: LockRequest): Promise<Release> {
+    return this.holdAll([database], request);
+  }
+
+  /** All of them, or none. */
+  async holdAll(databases: readonly (string | undefined)[], request: LockRequest): Promise<Release> {
+    // In one order for everybody as well. The name of a database cannot be like that of the cluster's.
+    const keys = databases.map((name) => (name === undefined ? 'the cluster' : `database "${name}"`)).toSorted();
     const releases: Release[] = [];
     const release = async () => {
       await Promise.all(releases.map((one) => one()));
     };
     try {
-      for (const locks of this.#locks) releases.push(await locks.hold(key, request));
+      for (const key of keys) for (const locks of this.#locks) releases.push(await locks.hold(key, request));
     } catch (error) {
       await release();
       throw error;

@@ -109,8 +109,8 @@ export class OutageSteps {
   }
 
   /**
-   * The steps before this one, where they were done behind a fence that is down. For all databases together a cluster's step sees to it;
-   * a database's own does for that one alone, and for all what leads to its fence.
+   * The steps before this one, where they were done behind a fence that is down: those of the cluster, and those of each database for which
+   * they do not count; a database's own step does only its own once more, and leaves the others to the next one of the cluster.
    */
   async #onceMore(execution: StepExecution, outage: NonNullable<StepExecution['outage']>, one: Execute): Promise<void> {
     const { database, run, signal, note } = execution;
@@ -122,8 +122,7 @@ export class OutageSteps {
       return !standing?.decided && (database || !standing || standing.again);
     });
     if (stale.length === 0) return;
-    for (const { kind, stage, step, leads } of outage) {
-      if (kind === 'cluster' && database && !leads) continue;
+    for (const { kind, stage, step } of outage) {
       note(`once more, since what was done before does not count any more: ${step.key}`);
       const queue = kind === 'cluster' ? [undefined] : [...stale];
       const drain = async () => {

@@ -3,7 +3,7 @@ import { fork } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { planOf } from '../../src/engine/plan.ts';
+import { stagesOf } from '../../src/engine/plan.ts';
 import { bundled } from '../helpers/bundled.ts';
 import { onServer } from '../helpers/pair.ts';
 import { recordServer } from '../helpers/run-folder.ts';
@@ -13,10 +13,20 @@ import { eventually } from '../helpers/wait.ts';
 import { createObserved, Observer } from '../helpers/workload/observer.ts';
 import { stop } from '../../workflows/stop.ts';
 
-/** Steps of a cutover from the fence on, in their order. */
+/** Steps of a cutover from the fence on, in their order, of databases together and of each on its own. */
 const CUTOVER = (() => {
-  const { stages } = planOf(stop, [{ oid: 1, name: 'a' }], { together: true, reverse: true, compareOpened: true });
-  const keys = stages.flatMap((stage) => (stage.kind === 'gate' ? [] : stage.steps.map(({ key }) => key)));
+  const options = { reverse: true, compareOpened: true };
+  const [together, each] = [{ ...options, together: true }, options].map((of) =>
+    stagesOf(stop.rows, of).flatMap((stage) => (stage.kind === 'gate' ? [] : stage.steps.map(({ key }) => key))),
+  );
+  const keys: string[] = [];
+  const own = new Set(together);
+  const rest = [...each!];
+  for (const key of together!) {
+    while (rest[0] !== undefined && !own.has(rest[0])) keys.push(rest.shift()!);
+    if (rest[0] === key) rest.shift();
+    keys.push(key);
+  }
   return keys.slice(keys.indexOf('fence-source'));
 })();
 const DECISION = CUTOVER.indexOf('agree-to-open');

@@ -122,7 +122,7 @@ export function pageOf(view: RunView): RunPage {
       })),
       ...(copy ? { copy } : {}),
     },
-    lanes: [...byLane].map(([name, steps]) => laneOf(name, steps)),
+    lanes: [...byLane].map(([name, steps]) => laneOf(name, steps, byLane.get(null) ?? [])),
   };
 }
 
@@ -169,10 +169,12 @@ function stageLine({ index, kind, title, state, approval, steps }: StageView): R
   };
 }
 
-function laneOf(name: string | null, steps: readonly StepView[]): LaneLine {
+const FENCES: ReadonlySet<string> = new Set(['fence-source', 'fence-together']);
+
+function laneOf(name: string | null, steps: readonly StepView[], cluster: readonly StepView[]): LaneLine {
   const at = steps.findIndex(({ state }) => state !== 'completed');
   const current = steps[at];
-  const outage = outageOf(steps);
+  const outage = name === null ? undefined : outageOf(steps, cluster);
   return {
     name,
     cells: steps.map(({ state }) => LETTERS[state]).join(''),
@@ -187,16 +189,19 @@ function laneOf(name: string | null, steps: readonly StepView[]): LaneLine {
   };
 }
 
-/** From the fence to the opening; exact as soon as the database is open, since the servers' own clock tells it then. */
-export function outageOf(steps: readonly StepView[]): LaneLine['outage'] {
+/**
+ * From the fence to the opening; exact as soon as the database is open, since the servers' own clock tells it then.
+ * @param cluster steps of the cluster: one of them fences all that are switched over together
+ */
+export function outageOf(steps: readonly StepView[], cluster: readonly StepView[]): LaneLine['outage'] {
   const opened = steps.findLast((step) => opensDatabases(step) && step.state === 'completed');
   if (opened) {
     const milliseconds = (opened.output as { readonly outageMs?: unknown } | undefined)?.outageMs;
     return hasOpened(opened) && typeof milliseconds === 'number' ? { milliseconds } : undefined;
   }
-  const fence = steps.find(
+  const fence = [...steps, ...cluster].find(
     ({ operation, key, state }) =>
-      operation === 'fence-source' && key !== 'undo-fence-source' && (state === 'completed' || state === 'active'),
+      FENCES.has(operation) && !key.startsWith('undo-') && (state === 'completed' || state === 'active'),
   );
   const stopped = steps.some(({ state }) => state === 'failed' || state === 'cancelled');
   return fence?.startedAt === undefined || stopped ? undefined : { since: fence.startedAt };

@@ -71,7 +71,7 @@ export function createWatches(queues: Queues, history: ClusterHistory): Watches 
       const steps = laneStepsOf(view, database);
       if (!steps) return undefined;
       const growth = database === null ? undefined : history.growth(database);
-      const outage = outageOf(steps);
+      const outage = database === null ? undefined : outageOf(steps, laneStepsOf(view, null) ?? []);
       return {
         name: database,
         steps: steps.map(stepLine),

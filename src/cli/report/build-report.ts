@@ -42,7 +42,7 @@ export function buildReport({ view, rehearsal, lines, ledgers, settings, written
   const databases = view.databases.map((database) => ({
     name: database.name,
     oid: database.oid,
-    ...observedOf(database, byDatabase.get(database.name) ?? [], ledgers.opened),
+    ...observedOf(database, byDatabase.get(database.name) ?? [], byDatabase.get(undefined) ?? [], ledgers.opened),
     steps: stepsIn(database.name),
   }));
   return {

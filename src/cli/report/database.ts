@@ -3,16 +3,19 @@ import type { SelectedDatabase } from '../../engine/plan.ts';
 import { hasOpened } from '../../queue/opening.ts';
 import type { StepView } from '../../queue/types.ts';
 import type { Ledgers } from '../../runtime/read-ledgers.ts';
+import { withParts } from '../run-facts.ts';
 import type { LastlyDone } from './last-pass.ts';
 import type { ReportedComparison, ReportedCutover, ReportedDatabase, ReportedSequences } from './report.ts';
 
 /** What the steps of one database have observed. Another version may have written them: what does not fit is left out. */
 export function observedOf(
   { name }: SelectedDatabase,
-  steps: readonly LastlyDone[],
+  jobs: readonly LastlyDone[],
+  cluster: readonly LastlyDone[],
   opened: Ledgers['opened'],
 ): Pick<ReportedDatabase, 'state' | 'objects' | 'cutover' | 'wayBack' | 'sequences' | 'comparison'> {
-  const cutover = cutoverOf(steps, opened.get(name));
+  const steps = jobs.flatMap(withParts);
+  const cutover = cutoverOf(steps, fenceOf(name, steps, cluster), opened.get(name));
   return {
     state: stateOf(steps, cutover),
     objects: {
@@ -65,18 +68,44 @@ const countOf = (steps: readonly StepView[], operation: string, key: string): nu
 const Fence = z.object({ lsn: z.string(), fencedAt: z.string(), superusers: z.array(z.string()) });
 const Opening = z.object({ lsn: z.string(), fencedAt: z.string(), openedAt: z.string(), outageMs: z.number() });
 
-function cutoverOf(steps: readonly LastlyDone[], noted: z.output<typeof Opening> | undefined): ReportedCutover | null {
-  const fence = outputOf(steps, 'fence-source', Fence);
-  const superusers = fence?.superusers ?? [];
-  const again = steps.find(({ operation }) => operation === 'fence-source')?.lastly?.repeats ?? 0;
-  const more = { superusers, passes: 1 + again };
+const Fences = z.object({ databases: z.array(Fence.extend({ database: z.string() })) });
+
+interface RaisedFence {
+  readonly fence: z.output<typeof Fence> | undefined;
+  /** Not only found. */
+  readonly changed: boolean;
+  readonly repeats: number;
+}
+
+/** Its own step has raised it, or one of the cluster for all that are switched over together. */
+function fenceOf(name: string, steps: readonly LastlyDone[], cluster: readonly LastlyDone[]): RaisedFence {
+  const all = outputOf(cluster, 'fence-together', Fences)?.databases;
+  const step = lastOf(steps, 'fence-source') ?? lastOf(cluster, 'fence-together');
+  return {
+    fence: outputOf(steps, 'fence-source', Fence) ?? all?.find(({ database }) => database === name),
+    changed: step?.changed === true,
+    repeats: [...steps, ...cluster].find(({ operation }) => FENCES.has(operation))?.lastly?.repeats ?? 0,
+  };
+}
+
+const FENCES: ReadonlySet<string> = new Set(['fence-source', 'fence-together']);
+
+function cutoverOf(
+  steps: readonly LastlyDone[],
+  { fence, changed, repeats }: RaisedFence,
+  noted: z.output<typeof Opening> | undefined,
+): ReportedCutover | null {
+  const more = { superusers: fence?.superusers ?? [], passes: 1 + repeats };
   const opening = outputOf(steps, 'open-target', Opening);
   if (opening) {
-    const isOurs = steps.some(hasOpened) || lastOf(steps, 'fence-source')?.changed === true;
+    // A step that was killed after it had opened the database finds it open, behind the fence that this run has raised.
+    const isOurs = changed || steps.some(hasOpened);
     return { ...opening, from: isOurs ? 'run' : 'earlier', ...more };
   }
   if (noted) return { ...noted, from: 'ledger', ...more };
-  return fence ? { ...fence, from: 'run', openedAt: null, outageMs: null, passes: more.passes } : null;
+  if (!fence) return null;
+  const { lsn, fencedAt, superusers } = fence;
+  return { lsn, fencedAt, superusers, from: 'run', openedAt: null, outageMs: null, passes: more.passes };
 }
 
 const Position = z.object({ last: z.string(), called: z.boolean() });

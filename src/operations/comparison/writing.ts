@@ -1,18 +1,11 @@
 import type { OperationContext } from '../../engine/operation.ts';
 import { WritingProbe, writingProbe } from '../../postgres/catalog/comparison.ts';
 import type { Writing } from '../../postgres/catalog/comparison.ts';
-import { offers } from '../../postgres/versions.ts';
+import { majorOf, offers } from '../../postgres/versions.ts';
 
 /** How the rows of both sides become numbers that are equal for equal rows. */
-export async function commonWriting({
-  source,
-  target,
-  sourceCluster,
-  targetCluster,
-}: OperationContext): Promise<Writing> {
-  const [there, here, one, other] = await Promise.all([
-    sourceCluster.facts(),
-    targetCluster.facts(),
+export async function commonWriting({ source, target }: OperationContext): Promise<Writing> {
+  const [one, other] = await Promise.all([
     source.one(WritingProbe, writingProbe()),
     target.one(WritingProbe, writingProbe()),
   ]);
@@ -20,7 +13,7 @@ export async function commonWriting({
   return {
     checksum: !recoded && one.hash !== null && one.hash === other.hash ? 'hash' : 'md5',
     recoded,
-    floatBits: ![there, here].every(({ major }) => offers(major, 'shortestFloats')),
+    floatBits: ![one, other].every(({ version }) => offers(majorOf(version), 'shortestFloats')),
   };
 }
 

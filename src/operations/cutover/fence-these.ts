@@ -1,7 +1,11 @@
 import type { OperationContext } from '../../engine/operation.ts';
+import { PgconvoyError } from '../../errors.ts';
 import { FenceState, fenceStates } from '../../postgres/catalog/fence.ts';
+import { id } from '../../postgres/sql.ts';
+import { readAllProbes } from '../drift/baseline.ts';
 import { refuseLateDrift } from '../drift/look.ts';
 import { refuseWithoutSlot } from '../replication/lost-slot.ts';
+import { pairOf } from '../replication/pair.ts';
 import { claimFences } from './claim-fence.ts';
 import { eachOf } from './each-of.ts';
 import { ANOTHERS, beforeFence } from './fence.ts';
@@ -27,10 +31,11 @@ export async function fenceThese(all: readonly Unfenced[]): Promise<void> {
   await eachOf(contexts, refuseGivenBack);
   try {
     // An outage that nothing can come of is spared the applications.
-    await eachOf(contexts, refuseWithoutSlot);
-    await raiseFences(contexts, async () => {
-      await eachOf(contexts, refuseLateDrift);
+    await eachOf(contexts, async (context) => {
+      await refuseWithoutSlot(context);
+      await refuseUnlessStreaming(context);
     });
+    await raiseFences(contexts, () => refuseDrift(contexts));
   } catch (error) {
     // Applications may wait already.
     await eachOf(contexts, async (context) => {
@@ -38,6 +43,25 @@ export async function fenceThese(all: readonly Unfenced[]): Promise<void> {
     });
     throw error;
   }
+}
+
+/** Behind the fence nobody adds a table any more (`refuseUnlessReplicating`). */
+async function refuseUnlessStreaming(context: OperationContext): Promise<void> {
+  const { engine, source, target } = context;
+  const { tables } = await engine.subscription(pairOf(context));
+  const waiting = tables.filter(({ state }) => state !== 'streaming');
+  const [first] = waiting;
+  if (!first) return;
+  throw new PgconvoyError(
+    `${target.side}, database "${source.name}": ${waiting.length} of ${tables.length} tables do not stream yet, ${id(first.schema, first.name).text} among them. It was not fenced`,
+    { hint: 'Wait until it has caught up (pgconvoy status), then retry the step.', disposition: 'retry' },
+  );
+}
+
+async function refuseDrift(contexts: readonly OperationContext[]): Promise<void> {
+  const names = contexts.map(({ source }) => source.name);
+  const noted = await readAllProbes(contexts[0]!.targetLedger, names);
+  await eachOf(contexts, (context) => refuseLateDrift(context, noted.get(context.source.name)));
 }
 
 /** They stand, and nobody has written since: what their worker had begun goes on from there. */

@@ -45,6 +45,15 @@ export async function readProbes(context: LedgerContext): Promise<Probes | undef
   return entry && Probes.parse(entry.before);
 }
 
+/** The same of many databases in one question, by name. */
+export async function readAllProbes(
+  ledger: LedgerContext['targetLedger'],
+  databases: readonly string[],
+): Promise<ReadonlyMap<string, Probes>> {
+  const entries = await ledger.entriesOn(databases, [PROBES]);
+  return new Map(entries.map(({ database, before }) => [database, Probes.parse(before)]));
+}
+
 export const writeProbes = (context: LedgerContext, probes: Probes): Promise<void> =>
   context.targetLedger.replace(probesKey(context), probes);
 

@@ -124,10 +124,10 @@ const unfinishedFinding = (database: string, statement: string): Finding => ({
 
 /**
  * Behind the fence, where every millisecond counts: whether the source is still what it was when it was last looked at.
+ * @param noted what was noted then
  * @throws BlockedByFindings where somebody has changed it since, and the configuration does not accept that
  */
-export async function refuseLateDrift(context: OperationContext): Promise<void> {
-  const noted: Probes | undefined = await readProbes(context);
+export async function refuseLateDrift(context: OperationContext, noted: Probes | undefined): Promise<void> {
   if (noted && noted.source === (await catalogProbe(context.source))) return;
   const { findings } = await lookForDrift(context, false);
   const [first, ...more] = acceptFindings(findings, context.settings.accept).filter(

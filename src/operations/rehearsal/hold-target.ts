@@ -3,7 +3,7 @@ import * as z from 'zod';
 import { DeadlineExceeded } from '../../errors.ts';
 import { defineOperation, holds, lacks } from '../../engine/operation.ts';
 import type { OperationContext } from '../../engine/operation.ts';
-import { arrived } from '../cutover/await-lsn.ts';
+import { haveArrived } from '../cutover/await-these.ts';
 import { markWal } from '../cutover/fence.ts';
 import { openedDatabase } from '../cutover/opened.ts';
 import { heldKey, heldTarget } from '../cutover/rehearsal.ts';
@@ -46,7 +46,7 @@ export const holdTarget = defineOperation({
     if (!(await engine.subscription(pair)).enabled) await engine.enable(pair);
     const lsn = await markWal(context);
     try {
-      await until(context, `has not got everything up to ${lsn}`, () => arrived(context, lsn));
+      await until(context, `has not got everything up to ${lsn}`, () => haveArrived([{ context, lsn }]));
       await engine.disable(pair);
       await until(context, 'still applies rows although its subscription is off', () => isStill(context));
     } catch (error) {

@@ -16,7 +16,8 @@ export const ComparableTable = z.object({
 export type ComparableTable = z.output<typeof ComparableTable>;
 
 /** Every table whose rows are replicated, with its columns, the smallest first. */
-export const comparableTables = (): Sql => sql`
+export const comparableTables = (): Sql =>
+  sql`
   select n.nspname as schema, c.relname as name,
          array(select a.attname::text from pg_attribute a
                 where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped order by a.attnum) as columns,
@@ -29,7 +30,7 @@ export const comparableTables = (): Sql => sql`
      and n.nspname not in (${NOT_USERS})
      and not exists (select from pg_depend d
                       where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
-   order by bytes, 1, 2`;
+   order by bytes, 1, 2`.kept();
 
 /** How a row becomes a number of 64 bits. `hash` is quick, but 10 does not have it; `md5` is the same everywhere. */
 type Checksum = 'hash' | 'md5' | 'none';
@@ -46,12 +47,18 @@ export interface Writing {
   readonly floatBits: boolean;
 }
 
-export const WritingProbe = z.object({ hash: z.string().nullable(), encoding: z.string() });
+export const WritingProbe = z.object({
+  hash: z.string().nullable(),
+  encoding: z.string(),
+  /** server_version_num */
+  version: z.number(),
+});
 
 /** What the sides must have in common for `hash`, null where there is none; it depends on the byte order of the machine. */
-export const writingProbe = (): Sql => sql`
+export const writingProbe = (): Sql =>
+  sql`
   select ${since('extendedHash', fragment`hashtextextended('pgconvoy', 0)::text`, fragment`null::text`)} as hash,
-         getdatabaseencoding()::text as encoding`;
+         getdatabaseencoding()::text as encoding, current_setting('server_version_num')::int as version`.kept();
 
 /**
  * A session that compares: floats with all their digits, unless both sides take them bit by bit; nothing compiled, which for many small

@@ -25,7 +25,8 @@ const OF_AN_EXTENSION = sql`exists (select from pg_depend d
  * 14, by their parent from 13 on.
  * @see https://www.postgresql.org/docs/current/catalog-pg-trigger.html
  */
-export const deferredTriggers = (): Sql => sql`
+export const deferredTriggers = (): Sql =>
+  sql`
   select n.nspname as schema, c.relname as table, t.tgname as name, pg_get_triggerdef(t.oid) as definition,
          t.tgenabled::text as enabled,
          t.tgisinternal or coalesce((to_json(t)->>'tgparentid')::oid, 0) <> 0 as "isInherited",
@@ -35,7 +36,7 @@ export const deferredTriggers = (): Sql => sql`
      -- Internal triggers with a constraint are foreign keys' own.
      and (not t.tgisinternal or t.tgconstraint = 0)
      and n.nspname !~ '^pg_' and n.nspname not in (${NOT_USERS}) and not ${OF_AN_EXTENSION}
-   order by 1, 2, 3`;
+   order by 1, 2, 3`.kept();
 
 export const TriggerState = z.object({ schema: z.string(), table: z.string(), name: z.string(), enabled: z.string() });
 
@@ -64,9 +65,10 @@ export type EventTrigger = z.output<typeof EventTrigger>;
  * Event triggers of users.
  * @see https://www.postgresql.org/docs/current/catalog-pg-event-trigger.html
  */
-export const eventTriggers = (): Sql => sql`
+export const eventTriggers = (): Sql =>
+  sql`
   select t.evtname as name, t.evtevent as event, pg_get_userbyid(t.evtowner) as owner, t.evtfoid::regprocedure::text as function,
          t.evtenabled::text as enabled, t.evttags as tags, obj_description(t.oid, 'pg_event_trigger') as comment
     from pg_event_trigger t
    where not ${OF_AN_EXTENSION}
-   order by 1`;
+   order by 1`.kept();

@@ -59,7 +59,8 @@ const backendType = since('backendType', fragment`a.backend_type`, fragment`'bac
  * once for all of them: each look costs the server about as much as a hundred databases do.
  * @param stay roles that keep CONNECT although the fence stands
  */
-export const fenceStates = (names: readonly string[], stay: readonly string[] = []): Sql => sql`
+export const fenceStates = (names: readonly string[], stay: readonly string[] = []): Sql =>
+  sql`
   with recursive
   fenced as (
     select oid, datname, datdba, coalesce(datacl, acldefault('d', datdba)) as acl, datconnlimit, xmin::text as version
@@ -102,7 +103,7 @@ export const fenceStates = (names: readonly string[], stay: readonly string[] = 
     left join grantees g on g.database = d.oid
     left join connectors c on c.database = d.oid
     left join present p on p.database = d.oid
-   order by 1`;
+   order by 1`.kept();
 
 export const EntryVersion = FenceState.pick({ database: true, version: true });
 

@@ -322,7 +322,8 @@ function short(text: Fragment): Fragment {
 }
 
 /** How many rows of the catalog tell of users' objects, and a sum over which they are and which transaction has written them. */
-export const probeRow = (): Sql => sql`
+export const probeRow = (): Sql =>
+  sql`
   with users as (select oid, xmin from pg_namespace where ${USERS}),
   relations as (select c.oid, c.xmin from pg_class c join users n on n.oid = c.relnamespace where c.relpersistence <> 't'),
   written (oid, by) as (
@@ -352,4 +353,4 @@ export const probeRow = (): Sql => sql`
     ${since('rowPolicies', sql`union all select oid, xmin from pg_policy`, NO_STATEMENT)}
     ${since('extendedStatistics', sql`union all select oid, xmin from pg_statistic_ext`, NO_STATEMENT)}
   )
-  select count(*) || ' ' || coalesce(sum(hashint8((oid::bigint << 32) # by::text::bigint)), 0) as probe from written`;
+  select count(*) || ' ' || coalesce(sum(hashint8((oid::bigint << 32) # by::text::bigint)), 0) as probe from written`.kept();

@@ -38,7 +38,7 @@ export const recordNote = (key: LedgerKey, before: unknown): Sql =>
         'onConflict',
         sql`on conflict (kind, database, object) do nothing`,
         sql`where not exists (select from ${LEDGER} where ${isNote(key)})`,
-      )}`;
+      )}`.kept();
 
 /** Adds a note, or puts it in the place of the one that is there. */
 export const replaceNote = (key: LedgerKey, before: unknown): Sql =>
@@ -51,7 +51,7 @@ export const replaceNote = (key: LedgerKey, before: unknown): Sql =>
            where ${isNote(key)} returning kind)
         insert into ${LEDGER} (kind, database, object, before)
         select ${values(key, before)} where not exists (select from known)`,
-  );
+  ).kept();
 
 /** Adds or replaces notes of one kind, each under its database: in one statement, for what concerns many databases at the same time. */
 export const replaceNotes = (kind: string, before: ReadonlyMap<string, unknown>): Sql => {
@@ -72,18 +72,20 @@ export const replaceNotes = (kind: string, before: ReadonlyMap<string, unknown>)
 };
 
 /** All notes, or those of one kind and database. Oldest first. */
-export const notes = (kind?: string, database?: string): Sql => sql`
+export const notes = (kind?: string, database?: string): Sql =>
+  sql`
   select kind, database, object, before, at::text from ${LEDGER}
    where (${kind ?? null}::text is null or kind = ${kind ?? null})
      and (${database ?? null}::text is null or database = ${database ?? null})
-   order by at, kind, database, object`;
+   order by at, kind, database, object`.kept();
 
 /** All notes of these databases, of any kind or of some. Oldest first. */
-export const notesOn = (databases: readonly string[], kinds?: readonly string[]): Sql => sql`
+export const notesOn = (databases: readonly string[], kinds?: readonly string[]): Sql =>
+  sql`
   select kind, database, object, before, at::text from ${LEDGER}
    where database = any (${databases}::text[])
      and (${kinds ?? null}::text[] is null or kind = any (${kinds ?? null}::text[]))
-   order by at, kind, database, object`;
+   order by at, kind, database, object`.kept();
 
 /** The notes of a kind, in the order of their databases; nobody else changes them before the transaction ends. */
 export const lockedNotes = (kind: string, databases: readonly string[]): Sql => sql`
@@ -92,10 +94,11 @@ export const lockedNotes = (kind: string, databases: readonly string[]): Sql => 
    order by database, object for update`;
 
 /** The note of this key; nobody else changes it before the transaction ends. */
-export const lockedNote = (key: LedgerKey): Sql => sql`
-  select kind, database, object, before, at::text from ${LEDGER} where ${isNote(key)} for update`;
+export const lockedNote = (key: LedgerKey): Sql =>
+  sql`
+  select kind, database, object, before, at::text from ${LEDGER} where ${isNote(key)} for update`.kept();
 
-export const forgetNote = (key: LedgerKey): Sql => sql`delete from ${LEDGER} where ${isNote(key)}`;
+export const forgetNote = (key: LedgerKey): Sql => sql`delete from ${LEDGER} where ${isNote(key)}`.kept();
 
 /** Of a kind, whatever object they name. */
 export const forgetNotes = (kind: string, databases: readonly string[]): Sql => sql`
@@ -104,9 +107,10 @@ export const forgetNotes = (kind: string, databases: readonly string[]): Sql => 
 export const Found = z.object({ found: z.boolean() });
 
 /** Whether this database has a ledger. */
-export const ledgerExists = (): Sql => sql`
+export const ledgerExists = (): Sql =>
+  sql`
   select exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
-                  where n.nspname = ${SCHEMA} and c.relname = 'ledger') as found`;
+                  where n.nspname = ${SCHEMA} and c.relname = 'ledger') as found`.kept();
 
 export const ledgerTable = (): Sql => sql`
   create table if not exists ${LEDGER} (

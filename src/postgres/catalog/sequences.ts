@@ -15,7 +15,8 @@ export type SequenceName = z.output<typeof SequenceName>;
  * Every sequence of users: of serial and identity columns and free ones; not an extension's, not temporary, not ours.
  * @see https://www.postgresql.org/docs/current/catalog-pg-sequence.html
  */
-export const userSequences = (): Sql => sql`
+export const userSequences = (): Sql =>
+  sql`
   select n.nspname as schema, c.relname as name,
          ${since('sequenceCatalog', fragment`(select seqstart from pg_sequence where seqrelid = c.oid)`, fragment`null`)}::text as start
     from pg_class c
@@ -24,7 +25,7 @@ export const userSequences = (): Sql => sql`
      and n.nspname not in (${NOT_USERS})
      and not exists (select from pg_depend d
                       where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
-   order by 1, 2`;
+   order by 1, 2`.kept();
 
 /** `last` as text: it may go beyond what a number of JavaScript holds. */
 export const SequenceValue = z.object({ schema: z.string(), name: z.string(), last: z.string(), called: z.boolean() });

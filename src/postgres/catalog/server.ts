@@ -22,8 +22,9 @@ export const systemIdentifier = since(
 );
 
 /** Version and identity of this server. One row. */
-export const clusterIdentity = (): Sql => sql`
-  select current_setting('server_version_num') as "versionNum", ${systemIdentifier} as "systemIdentifier"`;
+export const clusterIdentity = (): Sql =>
+  sql`
+  select current_setting('server_version_num') as "versionNum", ${systemIdentifier} as "systemIdentifier"`.kept();
 
 export const Session = z.object({
   user: z.string(),

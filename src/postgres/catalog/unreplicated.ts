@@ -15,13 +15,14 @@ export type Unreplicated = z.output<typeof Unreplicated>;
 const isUsersUnlogged = fragment`c.relpersistence = 'u' and c.relkind = 'r'`;
 
 /** Of which kinds there may be something in this database: a cheap look that spares most databases the others. */
-export const unreplicatedKinds = (): Sql => sql`
+export const unreplicatedKinds = (): Sql =>
+  sql`
   select coalesce(bool_or(${isUsersUnlogged}), false) as "unloggedTables",
          coalesce(bool_or(c.relkind = 'm'), false) as "materializedViews",
          exists (select from pg_largeobject_metadata) as "largeObjects",
          exists (select from pg_extension
                   where extconfig is not null and extname not in (${NOT_USERS_EXTENSIONS})) as "extensionRows"
-    from pg_class c where c.relpersistence = 'u' or c.relkind = 'm'`;
+    from pg_class c where c.relpersistence = 'u' or c.relkind = 'm'`.kept();
 
 /** Columns of a table (alias c of pg_class) that COPY carries: not generated ones. */
 const columns = fragment`
