@@ -5,7 +5,7 @@ import type { GivenBackAsNoted } from '../postgres/catalog/agreement.ts';
 import type { Side } from '../postgres/cluster.ts';
 import type { Execute, FailedForGood, StepExecution } from '../queue/types.ts';
 import type { Clusters } from './context.ts';
-import { MOST_MS, askAgain, giveBackAll, readOutages } from './outages.ts';
+import { MOST_MS, askAgain, doneAgain, giveBackAll, readOutages } from './outages.ts';
 import type { Outage } from './outages.ts';
 
 interface Active {
@@ -114,7 +114,8 @@ export class OutageSteps {
    */
   async #onceMore(execution: StepExecution, outage: NonNullable<StepExecution['outage']>, one: Execute): Promise<void> {
     const { database, run, signal, note } = execution;
-    if (database && !execution.again) return;
+    // The first one of the outage has nothing behind it.
+    if (!execution.again && (database || execution.step.policy.startsOutage)) return;
     const { outages } = await readOutages(this.#clusters, sideOf(execution), signal);
     const known = new Map(outages.map((each) => [each.database, each]));
     const stale = (database ? [database] : run.databases).filter(({ name }) => {
@@ -135,6 +136,8 @@ export class OutageSteps {
       };
       await Promise.all(Array.from({ length: this.#clusters.settings.budgets.cutovers }, drain));
     }
+    const names = stale.map(({ name }) => name);
+    if (!database) await doneAgain(this.#clusters, sideOf(execution), signal, run.id, names);
   }
 }
 

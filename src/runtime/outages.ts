@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { errorText } from '../errors.ts';
 import type { Logger } from '../log.ts';
+import { countAgain } from '../operations/cutover/claim-fence.ts';
 import { giveBack } from '../operations/cutover/give-back.ts';
 import {
   FenceAsNoted,
@@ -74,6 +75,19 @@ export function askAgain(
   return onLedger(clusters, side, signal, undefined, async (cluster) => {
     await cluster.maintenance.run(forgetGivenBack(run, databases));
   });
+}
+
+/** Everything was done once more for these databases, up to where they are. */
+export function doneAgain(
+  clusters: Clusters,
+  side: Side,
+  signal: AbortSignal,
+  run: string,
+  databases: readonly string[],
+): Promise<void> {
+  return onLedger(clusters, side, signal, undefined, (cluster) =>
+    countAgain({ sourceCluster: cluster, sourceLedger: new Ledger(cluster), run }, databases),
+  );
 }
 
 async function onLedger<T>(

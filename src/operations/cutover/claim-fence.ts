@@ -36,6 +36,26 @@ function claimed(context: ClaimContext, before: BeforeFence, entry: LedgerEntry 
   };
 }
 
+/** What was done before these fences were given back has been done once more: from here on it counts. */
+export async function countAgain(
+  {
+    sourceCluster: { maintenance },
+    sourceLedger,
+    run,
+  }: Pick<ClaimContext, 'sourceCluster' | 'sourceLedger'> & {
+    readonly run: string;
+  },
+  databases: readonly string[],
+): Promise<void> {
+  const { kind } = fenceKey('');
+  await maintenance.transaction(async () => {
+    const noted = await maintenance.many(LedgerEntry, lockedNotes(kind, databases));
+    const notes = noted.map(({ database, before }) => [database, FenceNote.partial().parse(before)] as const);
+    const again = notes.filter(([, note]) => note.again && note.run === run);
+    await sourceLedger.replaceAll(kind, new Map(again.map(([name, { again: _again, ...note }]) => [name, note])));
+  });
+}
+
 /** How long nobody may be able to write to a database of this run, milliseconds. */
 export const outageMs = ({ run, settings }: Pick<OperationContext, 'run' | 'settings'>): number => {
   const told = run.options['outage'];
