@@ -298,8 +298,8 @@ export const fingerprintRows = (kinds: Kinds): Sql => sql`
        and not exists (select from pg_constraint k where k.conindid = c.oid and k.conrelid = r.oid and k.contype in ('p', 'u', 'x'))
     ${kinds.triggers ? triggerParts : NO_STATEMENT}
     ${kinds.rules ? ruleParts : NO_STATEMENT}
-    ${kinds.policies ? policyParts : NO_STATEMENT}
-    ${kinds.statistics ? statisticsParts : NO_STATEMENT}
+    ${kinds.policies ? since('rowPolicies', policyParts, NO_STATEMENT) : NO_STATEMENT}
+    ${kinds.statistics ? since('extendedStatistics', statisticsParts, NO_STATEMENT) : NO_STATEMENT}
     ${kinds.functions ? functionParts : NO_STATEMENT}
     ${kinds.types ? typeParts : NO_STATEMENT}
     union all
