@@ -16,6 +16,7 @@ export const agreeToOpen = defineOperation({
   title: 'All databases are opened together',
   scope: 'cluster',
   queue: 'cutover',
+  locks: 'databases',
   input: z.strictObject({}),
   output: z.strictObject({ databases: z.int() }),
 

@@ -11,6 +11,7 @@ export const copyPrivilegesTogether = defineOperation({
   title: 'The privileges on all databases are those of the source',
   scope: 'cluster',
   queue: 'cutover',
+  locks: 'databases',
   input: z.strictObject({}),
   output: z.strictObject({ databases: z.int() }),
 

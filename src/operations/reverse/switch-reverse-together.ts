@@ -9,6 +9,7 @@ export const switchReverseTogether = defineOperation({
   title: 'It is settled from where the rows of all databases travel back',
   scope: 'cluster',
   queue: 'cutover',
+  locks: 'databases',
   input: z.strictObject({}),
   output: z.strictObject({ databases: z.int() }),
 
