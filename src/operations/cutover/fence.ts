@@ -62,7 +62,7 @@ export const FenceProof = z.object({
 });
 export type FenceProof = z.output<typeof FenceProof>;
 
-export interface StandingFence extends FenceProof {
+interface StandingFence extends FenceProof {
   readonly fencedAt: string;
 }
 
