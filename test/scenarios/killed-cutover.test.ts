@@ -15,18 +15,14 @@ import { stop } from '../../workflows/stop.ts';
 
 /** Steps of a cutover from the fence on, in their order, of databases together and of each on its own. */
 const CUTOVER = (() => {
-  const options = { reverse: true, compareOpened: true };
-  const [together, each] = [{ ...options, together: true }, options].map((of) =>
-    stagesOf(stop.rows, of).flatMap((stage) => (stage.kind === 'gate' ? [] : stage.steps.map(({ key }) => key))),
-  );
-  const keys: string[] = [];
-  const own = new Set(together);
-  const rest = [...each!];
-  for (const key of together!) {
-    while (rest[0] !== undefined && !own.has(rest[0])) keys.push(rest.shift()!);
-    if (rest[0] === key) rest.shift();
-    keys.push(key);
-  }
+  const others = (names: string | readonly string[] = []) => [names].flat().filter((name) => name !== 'together');
+  const rows = stop.rows.map((row) => {
+    if (!('operation' in row)) return row;
+    const { when, unless, ...policy } = row.policy;
+    return { ...row, policy: { ...policy, when: others(when), unless: others(unless) } };
+  });
+  const stages = stagesOf(rows, { reverse: true, compareOpened: true });
+  const keys = stages.flatMap((stage) => (stage.kind === 'gate' ? [] : stage.steps.map(({ key }) => key)));
   return keys.slice(keys.indexOf('fence-source'));
 })();
 const DECISION = CUTOVER.indexOf('agree-to-open');

@@ -3,6 +3,7 @@ import { runOperation } from '../../../src/engine/run-operation.ts';
 import type { AnyOperation } from '../../../src/engine/operation.ts';
 import { agreeToOpen } from '../../../src/operations/cutover/agreement.ts';
 import { closeTarget } from '../../../src/operations/databases/closed-database.ts';
+import { noteBaseline } from '../../../src/operations/drift/baseline.ts';
 import { pairOf } from '../../../src/operations/replication/pair.ts';
 import * as op from '../../../src/operations/index.ts';
 import { lit } from '../../../src/postgres/sql.ts';
@@ -51,8 +52,28 @@ test.for<EngineName>(['native', 'pglogical'])('databases that open together (%s)
     /the fence does not stand, so rows may still come from there/,
   );
   for (const database of databases) await pair.query('source', database, 'insert into t values (1)');
-  await each(op.fenceSource);
-  await each(op.awaitLsn);
+
+  // One that is not what it was keeps all of them from being fenced.
+  const fence = () => pair.context(undefined, together);
+  for (const database of databases) await noteBaseline(pair.context(database));
+  await pair.query('source', databases[1]!, 'create table late (id int primary key)');
+  await expect(runOperation(op.fenceTogether, fence())).rejects.toThrow(/"late".*It was not fenced/);
+  const { sourceLedger: ledger } = fence();
+  expect(await ledger.entriesOn(databases, ['fence', 'fence-lsn'])).toEqual([]);
+  await pair.query('source', databases[1]!, 'drop table late');
+
+  const { output: fenced } = await proveContract(pair, op.fenceTogether, undefined, together);
+  const { databases: fences } = op.fenceTogether.output.parse(fenced);
+  expect(new Set(fences.map(({ lsn }) => lsn)).size).toBe(1);
+  for (const database of databases) {
+    // What it says of each is what the step of one would say.
+    const verdict = await op.fenceSource.check(pair.context(database, together));
+    expect(fences).toContainEqual({ database, ...(verdict.holds ? verdict.output : {}) });
+    await expect(pair.query('source', database, 'insert into t values (9)')).rejects.toThrow(/read-only transaction/);
+  }
+  expect((await runOperation(op.awaitLsnTogether, fence())).output).toEqual({ databases: 2 });
+  for (const database of databases)
+    expect(await pair.query('target', database, 'select id from t')).toEqual([{ id: 1 }]);
   expect((await proveContract(pair, op.switchReverseTogether, undefined, back)).output).toEqual({ databases: 2 });
 
   // Behind another fence it is another position, and one for all of them.
@@ -60,8 +81,21 @@ test.for<EngineName>(['native', 'pglogical'])('databases that open together (%s)
     await op.fenceSource.undo!(pair.context(database, together));
     await pair.query('source', database, 'insert into t values (2)');
   }
-  await each(op.fenceSource);
-  await each(op.awaitLsn);
+  await expect(runOperation(op.awaitLsnTogether, fence())).rejects.toThrow(/the fence does not stand/);
+  await proveKilledAndRunAgain(pair, op.fenceTogether, undefined, [2, 6, 12, 20], together);
+  await proveKilledAndRunAgain(pair, op.awaitLsnTogether, undefined, [1, 5], together);
+
+  // In one job, and told as if each were in one of its own.
+  for (const database of databases) {
+    const parts = ['copy-sequences', 'copy-unreplicated', 'compare-tables', 'create-deferred-triggers'];
+    const { output, changed } = await runOperation(op.carryOver, pair.context(database, together), {
+      findings: 'block',
+    });
+    expect(changed).toBe(false);
+    expect(output).toMatchObject({ parts: parts.map((operation) => ({ operation, changed: false })) });
+    expect(output).toMatchObject({ parts: [{ output: { sequences: 0 } }, {}, { output: { tables: 1, rows: 2 } }, {}] });
+    expect(await op.carryOver.check(pair.context(database, together))).toMatchObject({ holds: true });
+  }
   expect(await op.switchReverseTogether.check(pair.context(undefined, back))).toEqual({
     holds: false,
     missing: databases.map((database) => ({ database, fence: expect.any(String) })),
@@ -128,10 +162,8 @@ test.for<EngineName>(['native', 'pglogical'])('databases that open together (%s)
   // And back: each behind its own fence, which is taken down again. That is no engine's business.
   if (engine === 'pglogical') return;
   const returning: ContextOptions = { databases, options: { together: true, back: true }, reversed: true };
-  for (const database of databases) {
-    await runOperation(op.fenceSource, pair.context(database, returning));
-    await runOperation(op.awaitLsn, pair.context(database, returning));
-  }
+  await runOperation(op.fenceTogether, pair.context(undefined, returning));
+  await runOperation(op.awaitLsnTogether, pair.context(undefined, returning));
   expect((await runOperation(op.copyPrivilegesTogether, pair.context(undefined, returning))).output).toEqual({
     databases: 2,
   });
