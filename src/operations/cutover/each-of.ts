@@ -3,7 +3,10 @@ import type { OperationContext } from '../../engine/operation.ts';
 /** Databases at the same time: more would only wait for the processors of both servers. */
 const AT_ONCE = 8;
 
-/** In a step of the cluster: the contexts of the databases that are switched over together. They share its sessions and its signal. */
+/**
+ * In a step of the cluster: the contexts of the databases that are switched over together. They share its signal and its sessions in the
+ * maintenance databases, so what has a transaction there comes one after the other (`oneByOne`).
+ */
 export const contextsOf = (context: OperationContext, databases = context.run.databases): OperationContext[] =>
   databases.map((name) => ({
     ...context,
@@ -18,6 +21,7 @@ export const contextsOf = (context: OperationContext, databases = context.run.da
 export async function eachOf<C extends Pick<OperationContext, 'source' | 'target'>, T>(
   contexts: readonly C[],
   body: (context: C) => Promise<T>,
+  atOnce = AT_ONCE,
 ): Promise<T[]> {
   // The only one keeps its sessions for what comes next.
   if (contexts.length === 1) return [await body(contexts[0]!)];
@@ -36,10 +40,16 @@ export async function eachOf<C extends Pick<OperationContext, 'source' | 'target
       }
     }
   };
-  const outcomes = await Promise.allSettled(Array.from({ length: AT_ONCE }, drain));
+  const outcomes = await Promise.allSettled(Array.from({ length: atOnce }, drain));
   for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
   return results;
 }
+
+/** The same, one after the other. */
+export const oneByOne = <C extends Pick<OperationContext, 'source' | 'target'>>(
+  contexts: readonly C[],
+  body: (context: C) => Promise<unknown>,
+): Promise<unknown[]> => eachOf(contexts, body, 1);
 
 /** The maintenance database's is the step's own. */
 async function giveSessionBack(database: OperationContext['source']): Promise<void> {

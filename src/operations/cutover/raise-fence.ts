@@ -24,7 +24,7 @@ import { pauseTraffic } from '../traffic/traffic.ts';
 import type { TrafficContext } from '../traffic/traffic.ts';
 import { databasesNamed } from './agreement.ts';
 import { claimFences } from './claim-fence.ts';
-import { eachOf } from './each-of.ts';
+import { eachOf, oneByOne } from './each-of.ts';
 import { beforeFence, databaseGone, proofKey, untilUndisturbed } from './fence.ts';
 import type { FenceContext, ProofNote } from './fence.ts';
 import { giveBack } from './give-back.ts';
@@ -64,7 +64,7 @@ export async function raiseFences(contexts: readonly RaiseContext[], look: () =>
   } catch (error) {
     if (first.signal.aborted) throw error;
     // Whatever it was that went wrong, the applications get their databases back.
-    await eachOf(contexts, (context) => giveBack(context));
+    await oneByOne(contexts, (context) => giveBack(context));
     throw error;
   }
   const proofs = proofsOf(proven, [...states.keys()], readers);
