@@ -2,7 +2,7 @@ import * as z from 'zod';
 import { defineOperation, holds, lacks } from '../../engine/operation.ts';
 import { agreeToOpen as agree, undecided } from './agreement.ts';
 import { contextsOf } from './each-of.ts';
-import { openDecided } from './finish-opening.ts';
+import { openDecided, replicating } from './finish-opening.ts';
 import { openAmong } from './let-in.ts';
 
 /**
@@ -24,7 +24,9 @@ export const agreeToOpen = defineOperation({
     const { databases } = context.run;
     const waiting = new Set(await undecided(context, databases));
     const open = await openAmong(context, databases);
-    const missing = databases.filter((name) => waiting.has(name) || !open.has(name));
+    const closed = databases.filter((name) => waiting.has(name) || !open.has(name));
+    const left = closed.length > 0 ? [] : await replicating(contextsOf(context));
+    const missing = [...closed, ...left.map(({ source }) => source.name)];
     return missing.length > 0 ? lacks(missing) : holds({ databases: databases.length });
   },
 

@@ -4,7 +4,7 @@ import type { OperationContext } from '../../engine/operation.ts';
 import { sql } from '../../postgres/sql.ts';
 import { pairOf } from '../replication/pair.ts';
 import { eachOf } from './each-of.ts';
-import { letGo, letIn, letsIn } from './let-in.ts';
+import { letGo, letIn, letsIn, openAmong } from './let-in.ts';
 import { Opened, hasLeftSource, openedKey } from './opened.ts';
 
 /**
@@ -21,22 +21,32 @@ export const finishOpening = defineOperation({
 
   async check(context) {
     const decided = await hasLeftSource(context);
-    return decided && !(await letsIn(context))
-      ? lacks([{ database: context.source.name }])
-      : holds({ opened: decided });
+    const isOpen = decided && (await letsIn(context)) && (await replicating([context])).length === 0;
+    return decided && !isOpen ? lacks([{ database: context.source.name }]) : holds({ opened: decided });
   },
 
   apply: (context) => openDecided([context]),
 });
 
 /**
- * Replication is off and applications are let in, in that order: from the decision on this is all that is left to do.
+ * Applications are let in, and replication is off: from the decision on this is all that is left to do. In that order, since everything
+ * that the source ever acknowledged has come, and its fence stands for good: nobody waits for the workers to end.
  * @param contexts of databases that were decided, of one run
  */
 export async function openDecided(contexts: readonly OperationContext[]): Promise<void> {
   const [first] = contexts;
   if (!first) return;
-  await endReplication(contexts);
+  const open = await openAmong(
+    first,
+    contexts.map(({ target }) => target.name),
+  );
+  await openThese(contexts.filter(({ target }) => !open.has(target.name)));
+  await eachOf(await replicating(contexts), (context) => context.engine.disable(pairOf(context)));
+}
+
+async function openThese(contexts: readonly OperationContext[]): Promise<void> {
+  const [first] = contexts;
+  if (!first) return;
   const { sourceLedger, targetLedger, log } = first;
   const { kind } = openedKey('');
   const names = contexts.map(({ source }) => source.name);
@@ -46,26 +56,29 @@ export async function openDecided(contexts: readonly OperationContext[]): Promis
   const decided = new Map(names.map((name) => [name, Opened.parse(notes.get(name))]));
   // Noted before anybody is in: from then on nothing of ours changes the databases, whoever tries the step again.
   await targetLedger.replaceAll(kind, decided);
-  await letIn(contexts, async (open) => {
-    const opened = await timed(first, new Map(open.map((name) => [name, decided.get(name)!])));
-    await Promise.all([targetLedger.replaceAll(kind, opened), sourceLedger.replaceAll(kind, opened)]);
-    await letGo(first, open);
-    for (const [database, note] of opened) log.info({ database, ...note }, 'open on the target');
+  await letIn(contexts, async (opened) => {
+    const timedNotes = await timed(first, new Map(opened.map((name) => [name, decided.get(name)!])));
+    await Promise.all([targetLedger.replaceAll(kind, timedNotes), sourceLedger.replaceAll(kind, timedNotes)]);
+    await letGo(first, opened);
+    for (const [database, note] of timedNotes) log.info({ database, ...note }, 'open on the target');
   });
 }
 
-/** What is known to be off needs no session. */
-async function endReplication(contexts: readonly OperationContext[]): Promise<void> {
+/** Those whose subscription is not off yet; what is known to be off needs no session. */
+export async function replicating(contexts: readonly OperationContext[]): Promise<readonly OperationContext[]> {
   const { engine, targetCluster } = contexts[0]!;
   const names = contexts.map(({ target }) => target.name);
-  const enabled = new Map(
-    (await engine.overview(targetCluster, names)).map((each) => [each.database, each.enabled] as const),
+  const known = new Map(
+    (await engine.overview(targetCluster, names)).map(({ database, enabled }) => [database, enabled] as const),
   );
-  const on = contexts.filter(({ target }) => enabled.get(target.name) !== false);
-  await eachOf(on, async (context) => {
-    const pair = pairOf(context);
-    if (enabled.get(context.target.name) ?? (await engine.subscription(pair)).enabled) await engine.disable(pair);
-  });
+  const found = await eachOf(
+    contexts.filter(({ target }) => known.get(target.name) !== false),
+    async (context) => {
+      const enabled = known.get(context.target.name) ?? (await engine.subscription(pairOf(context))).enabled;
+      return enabled ? [context] : [];
+    },
+  );
+  return found.flat();
 }
 
 const Now = z.object({ database: z.string(), openedAt: z.string(), outageMs: z.number() });

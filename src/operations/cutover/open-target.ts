@@ -10,8 +10,8 @@ import { isClosed } from './let-in.ts';
 import { Opened, openedDatabase, openedKey } from './opened.ts';
 
 /**
- * From here on the database belongs to the applications, on the target: that is decided on the source (`agreeToOpen`), then
- * replication is off and they are let in. The write outage ends; both times are taken from the source's clock.
+ * From here on the database belongs to the applications, on the target: that is decided on the source (`agreeToOpen`), then they are let
+ * in. The write outage ends; both times are taken from the source's clock. Then replication is off.
  */
 export const openTarget = defineOperation({
   name: 'open-target',
