@@ -4,6 +4,7 @@ import { agreeToOpen as agree, undecided } from './agreement.ts';
 import { contextsOf } from './each-of.ts';
 import { openDecided, replicating } from './finish-opening.ts';
 import { openAmong } from './let-in.ts';
+import { requireReady } from './require-ready.ts';
 
 /**
  * All databases of the run are opened on the target, or none is: decided in one transaction on the source, while the fences of all of
@@ -31,7 +32,9 @@ export const agreeToOpen = defineOperation({
   },
 
   async apply(context, missing) {
-    await agree(context, context.run.databases);
+    const { databases } = context.run;
+    await requireReady(contextsOf(context, await undecided(context, databases)));
+    await agree(context, databases);
     await openDecided(contextsOf(context, missing));
   },
 });

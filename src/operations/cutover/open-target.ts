@@ -1,13 +1,12 @@
 import * as z from 'zod';
-import { PgconvoyError } from '../../errors.ts';
 import { defineOperation, holds, lacks } from '../../engine/operation.ts';
 import type { OperationContext } from '../../engine/operation.ts';
 import { pairOf } from '../replication/pair.ts';
-import { ANEW, agreeToOpen, undecided } from './agreement.ts';
-import { lookAtFence } from './fence.ts';
+import { agreeToOpen, undecided } from './agreement.ts';
 import { openDecided } from './finish-opening.ts';
 import { isClosed } from './let-in.ts';
 import { Opened, openedDatabase, openedKey } from './opened.ts';
+import { requireReady } from './require-ready.ts';
 
 /**
  * From here on the database belongs to the applications, on the target: that is decided on the source (`agreeToOpen`), then they are let
@@ -33,7 +32,7 @@ export const openTarget = defineOperation({
   async apply(context) {
     const { source } = context;
     if ((await undecided(context, [source.name])).length > 0) {
-      await requireReady(context);
+      await requireReady([context]);
       await agreeToOpen(context, [source.name]);
     }
     await openDecided([context]);
@@ -53,18 +52,3 @@ export const openTarget = defineOperation({
     return true;
   },
 });
-
-/** Nothing is opened that the fence does not guard, or that the target does not have to its last row. */
-async function requireReady(context: OperationContext): Promise<void> {
-  const { source, engine } = context;
-  const { fence, missing } = await lookAtFence(context);
-  const reason = fence
-    ? (await engine.reached(pairOf(context), fence.lsn))
-      ? undefined
-      : `the target has not confirmed everything up to ${fence.lsn}`
-    : `the fence does not stand (missing: ${missing.join(', ')}), so writes may have been made that the target lacks`;
-  if (reason === undefined) return;
-  throw new PgconvoyError(`${source.side}, database "${source.name}": ${reason}`, {
-    hint: ANEW(context.run.id),
-  });
-}

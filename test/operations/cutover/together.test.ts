@@ -6,7 +6,7 @@ import { closeTarget } from '../../../src/operations/databases/closed-database.t
 import { noteBaseline } from '../../../src/operations/drift/baseline.ts';
 import { pairOf } from '../../../src/operations/replication/pair.ts';
 import * as op from '../../../src/operations/index.ts';
-import { lit } from '../../../src/postgres/sql.ts';
+import { id, lit } from '../../../src/postgres/sql.ts';
 import type { EngineName } from '../../../src/replication/engine.ts';
 import { proveContract, proveKilledAndRunAgain } from '../../helpers/contract.ts';
 import { TestPair } from '../../helpers/pair.ts';
@@ -108,6 +108,20 @@ test.for<EngineName>(['native', 'pglogical'])('databases that open together (%s)
     expect(await op.switchReverse.check(pair.context(database, back))).toEqual({ holds: true, output: position });
   }
 
+  // Whoever lets somebody in, if only for a moment, keeps all of them closed.
+  const name = id(databases[1]!).text;
+  await pair.query(
+    'source',
+    'postgres',
+    `grant connect on database ${name} to public; revoke connect on database ${name} from public`,
+  );
+  await expect(runOperation(op.agreeToOpen, fence())).rejects.toThrow(
+    /^source, database "other, 100%[^"]*": the fence does not stand \(missing: the database as it was fenced/,
+  );
+  expect((await runOperation(op.fenceTogether, fence())).changed).toBe(true);
+  await runOperation(op.awaitLsnTogether, fence());
+  await runOperation(op.switchReverseTogether, pair.context(undefined, back));
+
   // Decided, and stopped before the first one is let in: whoever tries the step again opens all of them.
   const opening: ContextOptions = { databases, options: { together: true } };
   await expect(op.agreeToOpen.check(pair.context(undefined, opening))).resolves.toEqual({
@@ -154,7 +168,7 @@ test.for<EngineName>(['native', 'pglogical'])('databases that open together (%s)
   for (const database of databases) {
     await eventually(async () => {
       expect(await pair.query('source', database, 'select id from t order by id')).toEqual(
-        [1, 2, 3].map((id) => ({ id })),
+        [1, 2, 3].map((n) => ({ id: n })),
       );
     });
   }
