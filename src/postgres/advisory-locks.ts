@@ -39,6 +39,8 @@ interface Session {
   /** Ids of locks that others have asked for while they were held here: these do not linger. */
   readonly wanted: Set<string>;
   readonly heartbeat: NodeJS.Timeout;
+  /** One after the other: many locks are asked for at the same time. */
+  readonly query: (text: string, values?: readonly unknown[]) => Promise<pg.QueryResult<Record<string, unknown>>>;
 }
 
 /**
@@ -159,7 +161,7 @@ export class AdvisoryLocks {
 
   async #ask<S extends z.ZodType>(session: Session, schema: S, text: string, values: unknown[]): Promise<z.output<S>> {
     try {
-      const result = await session.client.query<Record<string, unknown>>(text, values);
+      const result = await session.query(text, values);
       return schema.parse(result.rows[0]);
     } catch (error) {
       throw toPgconvoyError(error, { server: this.#cluster.side, database: this.#cluster.maintenanceDatabase });
@@ -192,8 +194,14 @@ export class AdvisoryLocks {
     const client = await this.#cluster.connect(this.#cluster.maintenanceDatabase, this.#applicationName);
     const held: Session['held'] = new Map();
     const wanted: Session['wanted'] = new Set();
+    let last: Promise<unknown> = Promise.resolve();
+    const query: Session['query'] = (text, values = []) => {
+      const next = last.then(() => client.query<Record<string, unknown>>(text, [...values]));
+      last = next.catch(() => {});
+      return next;
+    };
     const alive = async () => {
-      const answer = client.query('select 1').catch(() => {});
+      const answer = query('select 1').catch(() => {});
       const late = await Promise.race([answer.then(() => false), sleep(ANSWER_MS, true, { ref: false })]);
       // A peer that vanished without a word would keep the socket open for hours.
       if (late) cutOff(client);
@@ -218,14 +226,14 @@ export class AdvisoryLocks {
     await client.query(
       `listen ${CHANNEL}; select set_config(name, '0', false) from pg_catalog.pg_settings where name = 'idle_session_timeout'`,
     );
-    const session = { client, held, wanted, heartbeat };
+    const session = { client, held, wanted, heartbeat, query };
     client.on('notification', ({ payload = '' }) => this.#giveUp(session, payload));
     return session;
   }
 }
 
-async function unlock({ client }: Session, key: string): Promise<void> {
-  await client.query('select pg_advisory_unlock($1)', [lockId(key)]).catch(() => {});
+async function unlock({ query }: Session, key: string): Promise<void> {
+  await query('select pg_advisory_unlock($1)', [lockId(key)]).catch(() => {});
 }
 
 const Got = z.object({ got: z.boolean() });
@@ -249,6 +257,15 @@ const HOLDER = `
     left join pg_catalog.pg_stat_activity a on a.pid = l.pid
    limit 1`;
 
+/** Known ones: somebody who asks for many locks has each of them looked for among all that are held. */
+const ids = new Map<string, string>();
+
 /** 64 bits of a hash, as the signed number PostgreSQL takes. */
-const lockId = (key: string): string =>
-  String(createHash('sha256').update(`pgconvoy ${key}`).digest().readBigInt64BE(0));
+function lockId(key: string): string {
+  let known = ids.get(key);
+  if (known === undefined) {
+    known = String(createHash('sha256').update(`pgconvoy ${key}`).digest().readBigInt64BE(0));
+    ids.set(key, known);
+  }
+  return known;
+}

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { Settings } from '../config/schema.ts';
 import type { OperationContext, Progress } from '../engine/operation.ts';
 import type { Logger } from '../log.ts';
@@ -35,6 +36,8 @@ export interface Job {
 
 /** The context of one job. Opens nothing yet: sessions come with the first statement. Close it when the job ends. */
 export function openContext(clusters: Clusters, job: Job): { context: OperationContext; close: () => Promise<void> } {
+  // Each statement that runs listens to it, and a step of the cluster has many at the same time.
+  setMaxListeners(0, job.signal);
   const binding = { applicationName: job.applicationName, signal: job.signal };
   const [from, to] = job.reversed ? [clusters.target, clusters.source] : [clusters.source, clusters.target];
   const sourceCluster = from.bind(binding);

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { AdvisoryLocks } from '../postgres/advisory-locks.ts';
 import type { LockRequest, Release } from '../postgres/advisory-locks.ts';
 import type { Clusters } from './context.ts';
@@ -19,19 +20,25 @@ export class DatabaseLocks {
     return this.holdAll([database], request);
   }
 
-  /** All of them, or none. */
+  /**
+   * All of them, or none: those of a cluster at the same time, since another worker may have to hand over each. Whoever wants some of them
+   * as well may have others: then both are refused after their deadlines, and come again.
+   */
   async holdAll(databases: readonly (string | undefined)[], request: LockRequest): Promise<Release> {
-    // In one order for everybody as well. The name of a database cannot be like that of the cluster's.
-    const keys = databases.map((name) => (name === undefined ? 'the cluster' : `database "${name}"`)).toSorted();
+    const keys = databases.map((name) => (name === undefined ? 'the cluster' : `database "${name}"`));
+    // Each that is waited for listens to it.
+    setMaxListeners(0, request.signal);
     const releases: Release[] = [];
     const release = async () => {
       await Promise.all(releases.map((one) => one()));
     };
-    try {
-      for (const key of keys) for (const locks of this.#locks) releases.push(await locks.hold(key, request));
-    } catch (error) {
+    for (const locks of this.#locks) {
+      const outcomes = await Promise.allSettled(keys.map((key) => locks.hold(key, request)));
+      for (const outcome of outcomes) if (outcome.status === 'fulfilled') releases.push(outcome.value);
+      const refused = outcomes.find((outcome) => outcome.status === 'rejected');
+      if (!refused) continue;
       await release();
-      throw error;
+      throw refused.reason;
     }
     return release;
   }

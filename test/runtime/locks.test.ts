@@ -53,6 +53,25 @@ describe('DatabaseLocks', () => {
     await Promise.all(later);
   });
 
+  test('many databases are held all or none, and handed over by the worker that had them last', async () => {
+    const [one, two, three] = [worker(), worker(), worker()];
+    const names = Array.from({ length: 40 }, (_, n) => `many ${n}`);
+    // Each lingers with the first worker.
+    for (const name of names) await (await one.hold(name, request()))();
+    const release = await two.holdAll([undefined, ...names], request());
+    await expect(three.hold(names[39], request({ deadlineMs: 0 }))).rejects.toThrow(/is being worked on by/);
+    await release();
+
+    const releaseLast = await one.hold(names[39], request());
+    await expect(two.holdAll([undefined, ...names], request({ deadlineMs: 200 }))).rejects.toThrow(
+      /^source: database "many 39" is being worked on by the session/,
+    );
+    await (
+      await three.holdAll([undefined, ...names.slice(0, 39)], request())
+    )();
+    await releaseLast();
+  });
+
   test('after the deadline the holder is named, and the step waits for its turn', async () => {
     const [one, two] = [worker(), worker()];
     const release = await one.hold('My "odd" DB', request());
