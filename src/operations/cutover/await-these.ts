@@ -37,7 +37,7 @@ export async function awaitThese(all: readonly Awaiting[]): Promise<void> {
       throw new DeadlineExceeded(
         `${targetCluster.side}, ${names}: it has not got everything up to ${one.lsn} within ${most} ms`,
         {
-          hint: "See the target server's log for `logical replication`, or raise deadlines.fence and deadlines.outage; then retry the step, which fences anew.",
+          hint: `See the log of the ${targetCluster.side} for "logical replication", or raise deadlines.fence and deadlines.outage; then retry the step, which fences anew.`,
         },
       );
     }
