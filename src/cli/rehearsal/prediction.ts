@@ -10,7 +10,7 @@ export interface Prediction {
   readonly atOnce: number;
   /** Each database opens as soon as it is ready. */
   readonly own: { readonly medianMs: number; readonly worstMs: number; readonly wholeMs: number };
-  /** Nobody opens before all are ready. */
+  /** Nobody opens before all are ready. At most: what is done for all of them at once takes less than one after the other. */
   readonly together: { readonly worstMs: number };
   /** Past it, a database is given back (deadlines.outage). */
   readonly deadlineMs: number;
