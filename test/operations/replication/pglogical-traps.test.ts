@@ -277,6 +277,8 @@ test('15 to 17: an output plugin that is not allowed is said with its remedy; a 
 
   // Its workers tell the log why they cannot connect, but not with which password.
   await source.shutdown();
+  // Left alone, its supervisor may take its time to start the next one.
+  await pair.engine.wake!(pairOf(pair.context(database)));
   await eventually(() => expect(target.log()).toContain('could not connect to the postgresql server'), {
     timeoutMs: 20_000,
   });
