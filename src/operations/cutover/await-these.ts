@@ -4,9 +4,17 @@ import type { OperationContext } from '../../engine/operation.ts';
 import { pairOf } from '../replication/pair.ts';
 import { databasesNamed } from './agreement.ts';
 import { outageMs } from './claim-fence.ts';
+import { eachOf } from './each-of.ts';
+import { markWal } from './fence.ts';
 
 const LOOK_FIRST_MS = 3;
 const LOOK_MOST_MS = 50;
+/**
+ * A worker that nothing is sent to tells only each wal_receiver_status_interval (10 s) what it has on its disk: PostgreSQL 10 sends nothing
+ * of what other databases write. So who is late by then gets something to answer, milliseconds.
+ */
+const NUDGE_FIRST_MS = 100;
+const NUDGE_MS = 1_000;
 
 /** A database whose target shall have everything up to this position of the source's WAL. */
 export interface Awaiting {
@@ -25,6 +33,7 @@ export async function awaitThese(all: readonly Awaiting[]): Promise<void> {
   const started = Date.now();
   const most = Math.min(settings.deadlines.fence, outageMs(first.context));
   let pause = LOOK_FIRST_MS;
+  let nudge = NUDGE_FIRST_MS;
   for (;;) {
     const late = await notArrived(all);
     const [one] = late;
@@ -40,6 +49,13 @@ export async function awaitThese(all: readonly Awaiting[]): Promise<void> {
           hint: `See the log of the ${targetCluster.side} for "logical replication", or raise deadlines.fence and deadlines.outage; then retry the step, which fences anew.`,
         },
       );
+    }
+    if (waited >= nudge) {
+      await eachOf(
+        late.map(({ context }) => context),
+        markWal,
+      );
+      nudge = waited + NUDGE_MS;
     }
     await sleep(pause, undefined, { signal });
     pause = Math.min(LOOK_MOST_MS, pause * 1.3);

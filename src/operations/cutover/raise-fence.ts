@@ -135,7 +135,7 @@ async function prove(raising: Raising, states: States, look: () => Promise<void>
     ended.push(...seen.ended);
     if (readers.length > 0) await eachOf(contexts, (context) => refuseWritingReaders(context, readers));
     await look();
-    const marked = await markBehind(first, names);
+    const marked = await markBehind(contexts);
     const touched = names.filter((name) => marked.versions.get(name) !== versions.get(name));
     if (touched.length === 0) return { ...seen, ended, lsn: marked.lsn, versions };
     if (Date.now() > deadline) throw disturbed(first, touched);
@@ -347,9 +347,15 @@ async function lookAround({ contexts, first, readers }: Raising) {
 
 const Marked = z.object({ lsn: z.string() });
 
-/** A marker behind every write there was, and the versions of the databases' entries in the catalog at that time. */
-async function markBehind({ sourceCluster }: FenceContext, names: readonly string[]) {
-  const [marked, versions] = await sourceCluster.maintenance.atOnce([walMarker(), entryVersions(names)]);
+/**
+ * A marker behind every write there was, and the versions of the databases' entries in the catalog at that time. That of one database is
+ * made in there, so that its worker has something to answer at once; one in each of many would wake the workers of all each time.
+ */
+async function markBehind(contexts: readonly RaiseContext[]) {
+  const { source, sourceCluster } = contexts[0]!;
+  const where = contexts.length === 1 ? source : sourceCluster.maintenance;
+  const names = contexts.map((context) => context.source.name);
+  const [marked, versions] = await where.atOnce([walMarker(), entryVersions(names)]);
   const entries = z.array(EntryVersion).parse(versions);
   return {
     ...Marked.parse(marked?.[0]),
