@@ -46,6 +46,8 @@ export class Database {
   #client: Promise<pg.Client> | undefined;
   #queue: Promise<unknown> = Promise.resolve();
   #inTransaction = false;
+  /** A transaction whose BEGIN goes with its first statement. */
+  #begins = false;
   /** The session may not be handed on to another job: it was cancelled, broke, or holds session state. */
   #spoiled = false;
 
@@ -147,18 +149,21 @@ export class Database {
 
   /** Everything inside commits together or not at all. */
   async transaction<T>(body: () => Promise<T>): Promise<T> {
-    await this.#query(sql`begin`);
+    // Behind whatever was asked before it.
+    await this.#queue;
     this.#inTransaction = true;
+    this.#begins = true;
     try {
       const result = await body();
-      await this.#query(sql`commit`);
+      if (!this.#begins) await this.#query(sql`commit`);
       return result;
     } catch (error) {
       // The error that led here is the one to report, whatever the rollback says.
-      if (this.#client) await this.#query(sql`rollback`).catch(() => this.#abandon());
+      if (this.#client && !this.#begins) await this.#query(sql`rollback`).catch(() => this.#abandon());
       throw error;
     } finally {
       this.#inTransaction = false;
+      this.#begins = false;
     }
   }
 
@@ -178,6 +183,8 @@ export class Database {
       const cancel = () => void this.cluster.cancel(client);
       this.#binding.signal.addEventListener('abort', cancel, { once: true });
       try {
+        if (this.#begins) await client.query('begin');
+        this.#begins = false;
         return await body(client);
       } catch (error) {
         this.#abandon();
@@ -270,19 +277,26 @@ export class Database {
     };
     this.#binding.signal.addEventListener('abort', cancel, { once: true });
     try {
+      const rendered = statement.at(this.cluster.majorOf(client));
       const settings = timeoutSettings(options);
-      if (settings.length > 0)
-        await client.query(settings.map(([n, v]) => sql`set ${id(n)} = ${lit(v)}`.text).join('; '));
+      const before = settings.map(([n, v]) => sql`set ${id(n)} = ${lit(v)}`.text);
+      const after = settings.map(([n]) => sql`set ${id(n)} = 0`.text);
+      if (this.#begins) before.unshift('begin');
+      this.#begins = false;
+      // A statement's timeout begins with its message.
+      if (before.length > 0 && options.statementTimeoutMs === undefined && mayGoTogether(rendered, this.#inTransaction))
+        return await inOneMessage(client, before, rendered.text, after);
+      if (before.length > 0) await client.query(before.join('; '));
       try {
-        const { text, values, name } = statement.at(this.cluster.majorOf(client));
+        const { text, values, name } = rendered;
         return await client.query<Record<string, unknown>>({
           text,
           ...(values.length > 0 ? { values: [...values] } : {}),
           ...(name === undefined ? {} : { name }),
         });
       } finally {
-        if (settings.length > 0) {
-          await client.query(settings.map(([n]) => sql`set ${id(n)} = 0`.text).join('; ')).catch(() => {
+        if (after.length > 0) {
+          await client.query(after.join('; ')).catch(() => {
             // In an aborted transaction SET fails; the rollback that follows takes the setting back too.
             this.#spoiled = true;
           });
@@ -302,6 +316,23 @@ export class Database {
       this.#binding.signal.removeEventListener('abort', cancel);
     }
   }
+}
+
+/** Several statements of one message take no parameters, and are a transaction, in which not every command may run. */
+const mayGoTogether = ({ text, values, name }: ReturnType<Sql['at']>, inTransaction: boolean): boolean =>
+  values.length === 0 && name === undefined && (inTransaction || /^\s*(?:select|with)\b/i.test(text));
+
+/** A statement with what is said before and after it, in one round trip. Where it fails, SET is taken back with it. */
+async function inOneMessage(
+  client: pg.Client,
+  before: readonly string[],
+  text: string,
+  after: readonly string[],
+): Promise<pg.QueryResult<Record<string, unknown>>> {
+  // What pg returns for more than one statement, its types do not know.
+  const results = (await client.query([...before, text, ...after].join(';\n'))) as unknown as pg.QueryResult[];
+  const own = results.slice(before.length, results.length - after.length);
+  return (own.length === 1 ? own[0] : own) as pg.QueryResult<Record<string, unknown>>;
 }
 
 function timeoutSettings(options: StatementOptions): readonly (readonly [string, string])[] {

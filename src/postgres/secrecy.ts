@@ -1,7 +1,6 @@
-import * as z from 'zod';
 import type { Database } from './database.ts';
 import { DatabaseError } from './errors.ts';
-import { sql } from './sql.ts';
+import { lit, sql } from './sql.ts';
 
 /** What would show the text of a statement in a log or a view, and what silences it; only what the server knows is set. */
 const SILENCE: Readonly<Record<string, string>> = {
@@ -19,6 +18,11 @@ const SILENCE: Readonly<Record<string, string>> = {
   'pgaudit.log': 'none',
 };
 
+const silence = sql`
+  select set_config(name, wanted.setting, true)
+    from json_each_text(${lit(JSON.stringify(SILENCE))}::json) as wanted (key, setting)
+    join pg_settings on name = key`;
+
 /**
  * Runs statements that hold secrets as text (DDL takes no parameters) in one transaction that the server neither logs nor
  * shows in pg_stat_activity and pg_stat_statements. An error never repeats one of `secrets`. For superusers.
@@ -27,12 +31,7 @@ const SILENCE: Readonly<Record<string, string>> = {
 export async function inSecrecy<T>(database: Database, secrets: readonly string[], body: () => Promise<T>): Promise<T> {
   try {
     return await database.transaction(async () => {
-      await database.many(
-        z.object({}),
-        sql`select set_config(name, wanted.setting, true)
-              from json_each_text(${JSON.stringify(SILENCE)}::json) as wanted (key, setting)
-              join pg_settings on name = key`,
-      );
+      await database.run(silence);
       return await body();
     });
   } catch (error) {
