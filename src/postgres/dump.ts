@@ -1,3 +1,5 @@
+import { sql } from './sql.ts';
+
 /** One object of a dump: what pg_restore prints for one entry of its table of contents. */
 export interface DumpEntry {
   /** The number by which other entries name it. */
@@ -33,7 +35,7 @@ const SETTINGS = /(?:^SET default_(?:tablespace|table_access_method|with_oids) =
 const END = /\n(?:-- Completed on .*\n+)?--\n-- PostgreSQL database dump complete\n--\n[^]*$/;
 
 /** What a dump expects of the session it is restored in. Everything in it is qualified. */
-export const DUMP_SESSION = `
+export const DUMP_SESSION = sql`
   set search_path = ''; set check_function_bodies = off; set xmloption = content; set client_min_messages = warning;
   set row_security = off; set standard_conforming_strings = on; set statement_timeout = 0; set lock_timeout = 0;
   set idle_in_transaction_session_timeout = 0`;
@@ -48,9 +50,9 @@ export function parseDump(text: string): DumpEntry[] {
   const settings = settingsOf(text.slice(0, headers[0]?.index ?? 0));
   return headers.map((header, index) => {
     const body = text.slice(header.index + header[0].length, headers[index + 1]?.index ?? text.length);
-    const sql = headers[index + 1] ? body : body.replace(END, '\n');
-    const [trailing = ''] = SETTINGS.exec(sql) ?? [];
-    const entry = entryOf(header, sql.slice(0, sql.length - trailing.length), { ...settings });
+    const own = headers[index + 1] ? body : body.replace(END, '\n');
+    const [trailing = ''] = SETTINGS.exec(own) ?? [];
+    const entry = entryOf(header, own.slice(0, own.length - trailing.length), { ...settings });
     // They hold from here on, until they are set again.
     Object.assign(settings, settingsOf(trailing));
     return entry;

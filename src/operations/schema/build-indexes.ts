@@ -43,7 +43,8 @@ export const buildIndexes = defineOperation({
 
   async check(context) {
     const { source, target } = context;
-    const pending = await countPending(target, 'late');
+    const hasJournal = await journalExists(target);
+    const pending = hasJournal ? await countPending(target, 'late') : 0;
     if (pending > 0) return lacks([{ problem: 'not finished', pending }]);
     const [wanted, present] = await Promise.all(
       [source, target].map((database) => database.many(InventoryItem, lateInventory())),
@@ -51,14 +52,16 @@ export const buildIndexes = defineOperation({
     // From its opening on the applications change it as they like.
     const missing = (await openedDatabase(context)) ? [] : inventoryDifference(wanted!, present!);
     if (missing.length > 0) return lacks(missing);
-    if (await journalExists(target)) return lacks([{ problem: 'journal' }]);
+    if (hasJournal) return lacks([{ problem: 'journal' }]);
     return holds({ objects: wanted!.length });
   },
 
   async apply(context, missing) {
     const { target } = context;
-    const before = (await schemaState(context)) === 'complete' ? await bothFingerprints(context) : undefined;
-    if (!missing.every(({ problem }) => problem === 'journal')) await build(context);
+    // Finished once, but something is missing now.
+    const isRepair = (await schemaState(context)) === 'complete';
+    const before = isRepair ? await bothFingerprints(context) : undefined;
+    if (!missing.every(({ problem }) => problem === 'journal')) await build(context, isRepair);
     if ((await countPending(target, 'schema')) > 0) return;
     if (!before) await completeBaseline(context);
     await markComplete(context);
@@ -69,14 +72,17 @@ export const buildIndexes = defineOperation({
   },
 });
 
-async function build(context: OperationContext): Promise<void> {
+async function build(context: OperationContext, tolerateExisting: boolean): Promise<void> {
   const { target, settings, progress } = context;
-  const tolerateExisting = (await schemaState(context)) === 'complete';
-  if ((await countPending(target, 'late')) === 0) await planRestore(context, ['late']);
-  const entries = await pendingEntries(target, 'late');
+  let entries = await pendingEntries(target, 'late');
+  if (entries.length === 0) {
+    await planRestore(context, ['late']);
+    entries = await pendingEntries(target, 'late');
+  }
   let done = 0;
   const pool = new SessionPool(context, {
     tolerateExisting,
+    besideApplying: true,
     lockDeadlineMs: settings.deadlines.lock,
     onStart: ([first]) =>
       progress({ done, total: entries.length, unit: 'objects', ...(first ? { note: describeEntry(first) } : {}) }),
@@ -122,9 +128,7 @@ class SessionPool {
     const waiting = [...groups];
     while (this.#sessions.length < Math.min(groups.length, settings.budgets.indexWorkers)) {
       const session = this.#sessions.length === 0 ? target : this.#fork(target);
-      const restoring = await RestoreSession.open(this.#context, session, this.#options);
-      this.#sessions.push(restoring);
-      await restoring.prepareForBuilding();
+      this.#sessions.push(await RestoreSession.open(this.#context, session, this.#options));
     }
     // Where one session breaks off, the others end after what they are doing.
     const broke = new AbortController();

@@ -32,7 +32,18 @@ export interface Failure {
   readonly reason: string;
 }
 
+/**
+ * For building indexes while rows are applied: memory for large sorts, and locks are waited for so briefly that an apply worker
+ * never stands in a deadlock with us (1 s), yet long enough that autovacuum is asked to give way (100 ms).
+ */
+const BESIDE_APPLYING = sql`
+  select pg_catalog.set_config('deadlock_timeout', '100ms', false), pg_catalog.set_config('lock_timeout', '500ms', false),
+         pg_catalog.set_config('maintenance_work_mem', greatest(setting::int, 256 * 1024)::text, false)
+    from pg_catalog.pg_settings where name = 'maintenance_work_mem'`;
+
 export interface RestoreOptions {
+  /** Rows are applied to the same tables meanwhile. */
+  readonly besideApplying?: boolean;
   /** How long one object may go on trying to get its locks; nothing: once. */
   readonly lockDeadlineMs?: number;
   /** The database holds a part of the dump that no journal tells of: what exists is taken as made. */
@@ -71,25 +82,14 @@ export class RestoreSession {
     session: Database,
     options: RestoreOptions = {},
   ): Promise<RestoreSession> {
-    await session.script(DUMP_SESSION);
-    const rows = await session.many(
-      z.object({ spcname: z.string(), pid: z.number() }),
+    const prepared = await session.atOnce([
+      DUMP_SESSION,
+      ...(options.besideApplying ? [BESIDE_APPLYING] : []),
       sql`select spcname, pg_catalog.pg_backend_pid() as pid from pg_catalog.pg_tablespace`,
-    );
+    ]);
+    const rows = z.array(z.object({ spcname: z.string(), pid: z.number() })).parse(prepared.at(-1));
     const tablespaces = new Set(rows.map((row) => row.spcname));
     return new RestoreSession(targetCluster.maintenance, session, rows[0]!.pid, tablespaces, options);
-  }
-
-  /**
-   * For building indexes while rows are applied: memory for large sorts, and locks are waited for so briefly that an apply worker
-   * never stands in a deadlock with us (1 s), yet long enough that autovacuum is asked to give way (100 ms).
-   */
-  async prepareForBuilding(): Promise<void> {
-    await this.#session.run(
-      sql`select pg_catalog.set_config('deadlock_timeout', '100ms', false), pg_catalog.set_config('lock_timeout', '500ms', false),
-                 pg_catalog.set_config('maintenance_work_mem', greatest(setting::int, 256 * 1024)::text, false)
-            from pg_catalog.pg_settings where name = 'maintenance_work_mem'`,
-    );
   }
 
   /** Makes all of these in their order. What fails is kept in `failures`, the others are made. */

@@ -46,24 +46,18 @@ export async function writeJournal(
   entries: readonly PlannedEntry[],
 ): Promise<void> {
   const rows = JSON.stringify(entries.map((each, position) => ({ ...each, position })));
-  await target.transaction(async () => {
-    // Both in one message.
-    await target.run(
-      sql`create schema if not exists ${id(SCHEMA)};
-          create table if not exists ${JOURNAL} (
-            key text primary key, part text not null, position int not null, entry json not null, done boolean not null default false)`,
-    );
-    await target.run(
-      sql`delete from ${JOURNAL}
-           where part = any (${parts}::text[]) and key <> all (${entries.map((each) => each.key)}::text[])`,
-    );
-    await target.run(
-      sql`insert into ${JOURNAL} (key, part, position, entry)
-          select distinct on (key) key, part, position, entry
-            from json_to_recordset(${rows}::json) as plan (key text, part text, position int, entry json) order by key, position
-          on conflict (key) do update set part = excluded.part, position = excluded.position, entry = excluded.entry`,
-    );
-  });
+  await target.atOnce([
+    sql`create schema if not exists ${id(SCHEMA)}`,
+    sql`create table if not exists ${JOURNAL} (
+          key text primary key, part text not null, position int not null, entry json not null, done boolean not null default false)`,
+    sql`delete from ${JOURNAL}
+         where part = any (${parts}::text[]) and key <> all (${entries.map((each) => each.key)}::text[])`,
+    sql`insert into ${JOURNAL} (key, part, position, entry)
+        select distinct on (key) key, part, position, entry
+          from json_to_recordset(${rows}::json) as plan (key text, part text, position int, entry json) order by key, position
+        on conflict (key) do update set part = excluded.part, position = excluded.position, entry = excluded.entry`,
+  ]);
+  seen.add(target);
 }
 
 /** What is still to be made, in the order of the dump; nothing where there is no journal. */
