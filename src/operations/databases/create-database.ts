@@ -84,10 +84,10 @@ export const createDatabase = defineOperation({
       await create(context, wanted);
     }
     const { settings } = await knownSettings(context, wanted);
+    const present = found ?? { owner: wanted.owner, comment: null, isTemplate: false };
+    const statements = [...ownStatements(target.name, present, wanted), ...replayed(target.name, settings)];
     // Several statements in one message: they commit together.
-    await maintenance.run(
-      sql`${join([...ownStatements(target.name, wanted), ...replayed(target.name, settings)], '; ')}`,
-    );
+    if (statements.length > 0) await maintenance.run(sql`${join(statements, '; ')}`);
     await closeTarget(context);
   },
 
@@ -143,13 +143,12 @@ async function create({ targetCluster, target, log }: OperationContext, wanted: 
     else options.push(fragment`locale_provider libc`);
     if (wanted.icuRules !== null) options.push(fragment`icu_rules ${lit(wanted.icuRules)}`);
   }
-  const tablespace = await maintenance.maybe(
-    z.object({}),
-    sql`select from pg_tablespace where spcname = ${wanted.tablespace} and spcname <> 'pg_default'`,
-  );
-  if (tablespace) options.push(fragment`tablespace ${id(wanted.tablespace)}`);
-  else if (wanted.tablespace !== 'pg_default')
-    log.warn({ tablespace: wanted.tablespace }, 'no such tablespace on the target: the default is used');
+  if (wanted.tablespace !== 'pg_default') {
+    const { tablespace } = wanted;
+    if (await maintenance.maybe(z.object({}), sql`select from pg_tablespace where spcname = ${tablespace}`))
+      options.push(fragment`tablespace ${id(tablespace)}`);
+    else log.warn({ tablespace }, 'no such tablespace on the target: the default is used');
+  }
   await maintenance.run(sql`create database ${id(target.name)} with ${join(options, ' ')}`);
 }
 
@@ -193,14 +192,17 @@ async function knownSettings({ targetCluster }: OperationContext, { settings }: 
   };
 }
 
-/** Owner, comment and template mark, whatever they are now. */
-const ownStatements = (
-  database: string,
-  { owner, comment, isTemplate }: Pick<DatabaseDefinition, 'owner' | 'comment' | 'isTemplate'>,
-): Fragment[] => [
-  fragment`alter database ${id(database)} owner to ${id(owner)}`,
-  fragment`comment on database ${id(database)} is ${comment === null ? fragment`null` : lit(comment)}`,
-  fragment`alter database ${id(database)} is_template ${isTemplate ? fragment`true` : fragment`false`}`,
+type Own = Pick<DatabaseDefinition, 'owner' | 'comment' | 'isTemplate'>;
+
+/** Owner, comment and template mark, where they are not as wanted. */
+const ownStatements = (database: string, present: Own, { owner, comment, isTemplate }: Own): Fragment[] => [
+  ...(present.owner === owner ? [] : [fragment`alter database ${id(database)} owner to ${id(owner)}`]),
+  ...(present.comment === comment
+    ? []
+    : [fragment`comment on database ${id(database)} is ${comment === null ? fragment`null` : lit(comment)}`]),
+  ...(present.isTemplate === isTemplate
+    ? []
+    : [fragment`alter database ${id(database)} is_template ${isTemplate ? fragment`true` : fragment`false`}`]),
 ];
 
 const replayed = (database: string, settings: DatabaseDefinition['settings']): Fragment[] =>
@@ -223,7 +225,11 @@ async function giveBack(context: OperationContext, before: DatabaseDefinition): 
       ? fragment`alter database ${id(target.name)} reset all`
       : fragment`alter role ${id(role)} in database ${id(target.name)} reset all`,
   );
-  const statements = [...ownStatements(target.name, before), ...reset, ...replayed(target.name, before.settings)];
-  await targetCluster.maintenance.run(sql`${join(statements, '; ')}`);
+  const statements = [
+    ...ownStatements(target.name, found, before),
+    ...reset,
+    ...replayed(target.name, before.settings),
+  ];
+  if (statements.length > 0) await targetCluster.maintenance.run(sql`${join(statements, '; ')}`);
   await restorePrivileges(context, new Map([[target.name, before]]), targetCluster);
 }

@@ -43,13 +43,14 @@ const Limit = z.object({ limit: z.number() });
  * @see https://www.postgresql.org/docs/current/sql-alterdatabase.html
  */
 export async function withRoom<T>(context: Context, body: () => Promise<T>): Promise<T> {
+  if (!context.input.wayBack) return body();
   const { maintenance } = context.sourceCluster;
   const name = context.source.name;
   const { limit } = await maintenance.one(
     Limit,
     sql`select datconnlimit as "limit" from pg_database where datname = ${name}`,
   );
-  if (!context.input.wayBack || limit !== 0) return body();
+  if (limit !== 0) return body();
   await closeTarget({ targetCluster: context.sourceCluster, target: context.source });
   const set = (to: Fragment) => maintenance.run(sql`alter database ${id(name)} connection limit ${to}`);
   await set(fragment`-1`);
