@@ -6,7 +6,9 @@ import { agreeToOpen } from '../../src/operations/cutover/agree-to-open.ts';
 import { agreeToOpen as agree } from '../../src/operations/cutover/agreement.ts';
 import { awaitLsn } from '../../src/operations/cutover/await-lsn.ts';
 import { fenceSource } from '../../src/operations/cutover/fence-source.ts';
+import { giveBack } from '../../src/operations/cutover/give-back.ts';
 import { openTarget } from '../../src/operations/cutover/open-target.ts';
+import { raiseFences } from '../../src/operations/cutover/raise-fence.ts';
 import { createDeferredTriggers } from '../../src/operations/schema/create-deferred-triggers.ts';
 import { lookAfter } from '../../src/runtime/keeper.ts';
 import { TestPair } from '../helpers/pair.ts';
@@ -71,6 +73,36 @@ test('of databases that open together one that is late gives back all; those tha
   await look();
   expect([await isFenced(one), await isFenced(other)]).toEqual([false, true]);
   await fenceSource.undo!(pair.context(other));
+});
+
+test('a fence that is given back while it is being raised stays down, and so do those that are raised with it', async () => {
+  const privileges = () =>
+    pair.query(
+      'source',
+      'postgres',
+      `select datname, pg_get_userbyid(datdba) as owner, coalesce(datacl, acldefault('d', datdba))::text as acl
+         from pg_database where datname like '%${pair.suffix}' order by 1`,
+    );
+  const before = await privileges();
+  const open = async () => {
+    expect(await privileges()).toEqual(before);
+    for (const database of [one, other]) {
+      expect(await notes(database)).not.toEqual(expect.arrayContaining([expect.stringMatching(/^fence/)]));
+      await pair.query('source', database, 'insert into t select coalesce(max(id), 0) + 1 from t');
+    }
+  };
+  const contexts = [one, other].map((database) => pair.context(database, { options: { together: true } }));
+  const raised = raiseFences(contexts, async () => void (await giveBack(pair.context(one), 'it is late')));
+  await expect(raised).rejects.toThrow(`"${one}": given back while the fence was being raised`);
+  await open();
+
+  // One that cannot be given back whole keeps no other one waiting.
+  const { sourceLedger } = pair.context(one);
+  const makers = { kind: 'fence-large-objects', database: one };
+  await sourceLedger.record(makers, { signatures: ['function nobody_has_made_this(oid)'] });
+  await expect(raiseFences(contexts, () => Promise.reject(new Error('drift')))).rejects.toThrow(/does not exist/);
+  await sourceLedger.forget(makers);
+  await open();
 });
 
 test('another run that has taken a fence over is the only one that can open', async () => {

@@ -7,9 +7,9 @@ import { refuseLateDrift } from '../drift/look.ts';
 import { refuseWithoutSlot } from '../replication/lost-slot.ts';
 import { pairOf } from '../replication/pair.ts';
 import { claimFences } from './claim-fence.ts';
-import { eachOf, oneByOne } from './each-of.ts';
+import { eachOf } from './each-of.ts';
 import { ANOTHERS, beforeFence } from './fence.ts';
-import { giveBack } from './give-back.ts';
+import { giveBackEach } from './give-back.ts';
 import { refuseGivenBack } from './given-back.ts';
 import { raiseFences } from './raise-fence.ts';
 
@@ -38,9 +38,7 @@ export async function fenceThese(all: readonly Unfenced[]): Promise<void> {
     await raiseFences(contexts, () => refuseDrift(contexts));
   } catch (error) {
     // Applications may wait already.
-    await oneByOne(contexts, async (context) => {
-      if (!context.signal.aborted) await giveBack(context);
-    });
+    if (!all[0]?.context.signal.aborted) await giveBackEach(contexts);
     throw error;
   }
 }

@@ -1,3 +1,4 @@
+import type { OperationContext } from '../../engine/operation.ts';
 import { errorText } from '../../errors.ts';
 import { dropSnapshots } from '../comparison/snapshots.ts';
 import type { SnapshotContext } from '../comparison/snapshots.ts';
@@ -6,6 +7,7 @@ import { dropDeferredTriggers } from '../schema/create-deferred-triggers.ts';
 import { forgetHooks } from '../traffic/run-hooks-at.ts';
 import { isPaused, releaseTraffic } from '../traffic/traffic.ts';
 import type { TrafficContext } from '../traffic/traffic.ts';
+import { oneByOne } from './each-of.ts';
 import { fenceKey, lowerFence } from './fence.ts';
 import type { FenceContext } from './fence.ts';
 import { givenBackKey } from './given-back.ts';
@@ -38,6 +40,16 @@ export async function giveBack(context: GiveBackContext, why?: string): Promise<
       context.log.warn({ reason: errorText(error) }, 'snapshots stay'),
     );
   return lowered || waits;
+}
+
+/**
+ * The same for databases that were to be fenced together, one after the other: one that cannot be given back keeps no other one waiting.
+ * @throws what the first of these has thrown, when all others are given back
+ */
+export async function giveBackEach(contexts: readonly (GiveBackContext & Pick<OperationContext, 'target'>)[]) {
+  const failures: unknown[] = [];
+  await oneByOne(contexts, (context) => giveBack(context).catch((error: unknown) => failures.push(error)));
+  if (failures.length > 0) throw failures[0];
 }
 
 /**

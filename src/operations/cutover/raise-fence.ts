@@ -16,18 +16,18 @@ import {
   sessionStarts,
   walMarker,
 } from '../../postgres/catalog/fence.ts';
-import { forgetNotes, replaceNotes } from '../../postgres/catalog/ledger-notes.ts';
+import { LedgerEntry, forgetNotes, lockedNotes, replaceNotes } from '../../postgres/catalog/ledger-notes.ts';
 import type { Side } from '../../postgres/cluster.ts';
 import { fragment, id, join, lit, sql } from '../../postgres/sql.ts';
 import type { Sql } from '../../postgres/sql.ts';
 import { pauseTraffic } from '../traffic/traffic.ts';
 import type { TrafficContext } from '../traffic/traffic.ts';
-import { databasesNamed } from './agreement.ts';
+import { ANEW, databasesNamed } from './agreement.ts';
 import { claimFences } from './claim-fence.ts';
-import { eachOf, oneByOne } from './each-of.ts';
-import { beforeFence, databaseGone, proofKey, untilUndisturbed } from './fence.ts';
+import { eachOf } from './each-of.ts';
+import { FenceNote, beforeFence, databaseGone, fenceKey, proofKey, untilUndisturbed } from './fence.ts';
 import type { FenceContext, ProofNote } from './fence.ts';
-import { giveBack } from './give-back.ts';
+import { giveBackEach } from './give-back.ts';
 import { configuredReaders, refuseWritingReaders, withdrawLargeObjects } from './readers.ts';
 
 /** Time between two looks whether the ended sessions are gone, milliseconds. */
@@ -64,11 +64,13 @@ export async function raiseFences(contexts: readonly RaiseContext[], look: () =>
   } catch (error) {
     if (first.signal.aborted) throw error;
     // Whatever it was that went wrong, the applications get their databases back.
-    await oneByOne(contexts, (context) => giveBack(context));
+    await giveBackEach(contexts);
     throw error;
   }
   const proofs = proofsOf(proven, [...states.keys()], readers);
-  await sourceCluster.maintenance.run(replaceNotes(proofKey('').kind, proofs));
+  await holdingNotes(first, [...proofs.keys()], () =>
+    sourceCluster.maintenance.run(replaceNotes(proofKey('').kind, proofs)),
+  );
   for (const [database, { lsn, ended, superusers, workers }] of proofs) {
     if (superusers.length > 0)
       log.warn({ database, superusers }, 'sessions of superusers were ended; the fence does not keep them out');
@@ -207,7 +209,7 @@ function refuseWriters(side: Side, writers: readonly RemainingWriter[]): void {
 const SHUTS = 5;
 
 /**
- * In one round trip, one transaction. The owner could open the database again from another one, so until then it is ours.
+ * In one transaction. The owner could open the database again from another one, so until then it is ours.
  * @returns by database the version of its entry in the catalog, which every later change of it makes another
  * @see https://www.postgresql.org/docs/current/sql-revoke.html
  */
@@ -222,20 +224,39 @@ async function shut(context: FenceContext, states: States): Promise<ReadonlyMap<
   return versions;
 }
 
-async function shutThese(
-  { sourceCluster, settings }: FenceContext,
-  states: readonly FenceState[],
-): Promise<readonly FenceState[]> {
+/**
+ * In one transaction that holds the notes of these fences, as who takes one down does (`lowerFence`): of a database that was given back
+ * meanwhile nobody would know what was before, nor until when it may be shut.
+ */
+async function holdingNotes<T>(
+  { sourceCluster: { maintenance, side }, run }: FenceContext,
+  names: readonly string[],
+  body: () => Promise<T>,
+): Promise<T> {
+  return maintenance.transaction(async () => {
+    const noted = await maintenance.many(LedgerEntry, lockedNotes(fenceKey('').kind, names));
+    const ours = new Set(noted.flatMap((each) => (FenceNote.parse(each.before).run === run.id ? [each.database] : [])));
+    const given = names.filter((name) => !ours.has(name));
+    if (given.length === 0) return body();
+    throw new PgconvoyError(`${side}, ${databasesNamed(given)}: given back while the fence was being raised`, {
+      hint: ANEW(run.id),
+    });
+  });
+}
+
+async function shutThese(context: FenceContext, states: readonly FenceState[]): Promise<readonly FenceState[]> {
+  const { sourceCluster, settings } = context;
   const { role } = settings.replication;
   const shutOnes: FenceState[] = [];
   let open = states.map((state) => ({ state, stay: state.staying }));
   for (let attempt = 1; ; attempt++) {
     const names = open.map(({ state }) => state.database);
-    const results = await sourceCluster.maintenance.atOnce([
+    const statements = [
       forgetNotes(proofKey('').kind, names),
       ...open.flatMap(({ state, stay }) => shutting(state, stay)),
       fenceStates(names, [role]),
-    ]);
+    ];
+    const results = await holdingNotes(context, names, () => sourceCluster.maintenance.atOnce(statements));
     const now = byDatabase(z.array(FenceState).parse(results.at(-1)));
     shutOnes.push(...[...now.values()].filter((state) => letIn(state, open).length === 0));
     open = open.flatMap(({ state, stay }) => {

@@ -1,11 +1,15 @@
 import * as z from 'zod';
-import { id, sql } from '../sql.ts';
+import { fragment, id, sql } from '../sql.ts';
 import type { Sql } from '../sql.ts';
 import { SCHEMA } from './ledger-notes.ts';
 
 const LEDGER = id(SCHEMA, 'ledger');
 
 export const Decided = z.object({ database: z.string() });
+
+/** Also where the server says that something is committed before it is on its disk: the other cluster is opened on that word. */
+const onDisk = fragment`
+  set_config('synchronous_commit', coalesce(nullif(current_setting('synchronous_commit'), 'off'), 'local'), true)`;
 
 /**
  * Notes all of these databases as opened, where all their fences stand, are of this run, and are in time; else none.
@@ -37,7 +41,7 @@ export const decideToOpen = (
     insert into ${LEDGER} (kind, database, object, before)
     select 'opened', database, '', note from agreed where database not in (select database from known)
     returning database)
-  select database from known union all select database from added`;
+  select database, ${onDisk} from (select database from known union all select database from added) d`;
 
 export const FenceAsNoted = z.object({
   database: z.string(),

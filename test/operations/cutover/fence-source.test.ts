@@ -1,6 +1,7 @@
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { runOperation } from '../../../src/engine/run-operation.ts';
+import { agreeToOpen } from '../../../src/operations/cutover/agreement.ts';
 import { fenceSource } from '../../../src/operations/cutover/fence-source.ts';
 import { openedKey } from '../../../src/operations/cutover/opened.ts';
 import { proveContract, proveKilledAndRunAgain } from '../../helpers/contract.ts';
@@ -197,8 +198,13 @@ describe('on PostgreSQL 15', () => {
   });
 });
 
-test('a prepared transaction is named, and no outage is begun', async () => {
-  await using source = await startCluster({ major: 15, name: 'preparing', settings: { max_prepared_transactions: 2 } });
+test('a prepared transaction is named, and no outage is begun; what is decided survives a crash', async () => {
+  await using source = await startCluster({
+    major: 15,
+    name: 'preparing',
+    // It says that something is committed long before it is on its disk.
+    settings: { max_prepared_transactions: 2, synchronous_commit: 'off', wal_writer_delay: '10s' },
+  });
   await using pair = await TestPair.open({ source });
   const database = await schemaOnBothSides(pair, 'prepared', 'create table t (id int primary key)');
   await walkTo(pair, database, 'create-slot');
@@ -211,4 +217,9 @@ test('a prepared transaction is named, and no outage is begun', async () => {
   });
   await pair.query('source', database, `commit prepared 'it''s odd'`);
   expect((await runOperation(fenceSource, pair.context(database))).changed).toBe(true);
+  await agreeToOpen(pair.context(database), [database]);
+  await source.kill();
+  await source.start();
+  expect(await pair.context(database).sourceLedger.find(openedKey(database))).toBeDefined();
+  expect(await fenceSource.undo!(pair.context(database))).toBe(false);
 });
