@@ -11,8 +11,8 @@ import {
 } from '../../postgres/catalog/database-definitions.ts';
 import { LedgerEntry, lockedNote } from '../../postgres/catalog/ledger-notes.ts';
 import { DatabaseError } from '../../postgres/errors.ts';
-import { fragment, id, lit, sql, trusted } from '../../postgres/sql.ts';
-import type { Sql } from '../../postgres/sql.ts';
+import { fragment, id, lit, sql } from '../../postgres/sql.ts';
+import { privilegeStatements } from '../databases/privilege-statements.ts';
 import { hasLeftSource, leavesSource } from './opened.ts';
 import { giveBackLargeObjects, writingReader } from './readers.ts';
 
@@ -184,46 +184,25 @@ const mustStay = async (context: FenceContext): Promise<boolean> =>
 async function reopen({ source, sourceCluster }: FenceContext, note: BeforeFence, state: FenceState): Promise<void> {
   const { maintenance } = sourceCluster;
   const name = id(source.name);
-  if (note.owner !== state.owner && (await roleExists(maintenance, note.owner)))
-    await maintenance.run(sql`alter database ${name} owner to ${id(note.owner)}`);
+  const moved = note.owner !== state.owner && (await roleExists(maintenance, note.owner));
+  const owner = moved ? note.owner : state.owner;
+  if (moved) await maintenance.run(sql`alter database ${name} owner to ${id(owner)}`);
   const [wanted, present] = [
     await maintenance.many(DatabasePrivilege, databasePrivileges(source.name, note.acl)),
     await maintenance.many(DatabasePrivilege, presentPrivileges(source.name)),
   ];
-  const roleOf = (grantee: string | null) => (grantee === null ? fragment`public` : id(grantee));
-  for (const { grantee, grantor, privilege } of privilegesWithout(present, wanted)) {
-    await as(grantor, sql`revoke ${trusted(privilege)} on database ${name} from ${roleOf(grantee)} cascade`);
-  }
-  for (const { grantee, grantor, grantable, privilege } of ownersFirst(privilegesWithout(wanted, present))) {
-    const option = grantable ? fragment` with grant option` : fragment``;
-    await as(grantor, sql`grant ${trusted(privilege)} on database ${name} to ${roleOf(grantee)}${option}`);
-  }
-  if (note.readOnly === null) await maintenance.run(sql`alter database ${name} reset default_transaction_read_only`);
-  else await maintenance.run(sql`alter database ${name} set default_transaction_read_only = ${lit(note.readOnly)}`);
-
-  async function as(grantor: string, statement: Sql): Promise<void> {
-    await maintenance.run(sql`set local role ${id(grantor)}`);
-    await maintenance.run(statement);
-    await maintenance.run(sql`reset role`);
-  }
+  const difference = { missing: privilegesWithout(wanted, present), surplus: privilegesWithout(present, wanted) };
+  const readOnly = fragment`default_transaction_read_only`;
+  await maintenance.atOnce([
+    ...privilegeStatements(source.name, owner, difference),
+    note.readOnly === null
+      ? sql`alter database ${name} reset ${readOnly}`
+      : sql`alter database ${name} set ${readOnly} = ${lit(note.readOnly)}`,
+  ]);
 }
 
 const roleExists = async (maintenance: FenceContext['source'], role: string): Promise<boolean> =>
   (await maintenance.maybe(z.object({}), sql`select from pg_roles where rolname = ${role}`)) !== undefined;
-
-/** A privilege can be handed on only by who has it with the grant option: grantors come before those they gave it to. */
-function ownersFirst(privileges: readonly DatabasePrivilege[]): DatabasePrivilege[] {
-  const ordered: DatabasePrivilege[] = [];
-  let rest = [...privileges];
-  while (rest.length > 0) {
-    const waiting = new Set(rest.filter(({ grantable }) => grantable).map(({ grantee }) => grantee));
-    const next = rest.filter(({ grantor, grantee }) => grantor === grantee || !waiting.has(grantor));
-    const taken = next.length > 0 ? next : rest;
-    ordered.push(...taken);
-    rest = rest.filter((privilege) => !taken.includes(privilege));
-  }
-  return ordered;
-}
 
 const Marked = z.object({ lsn: z.string() });
 

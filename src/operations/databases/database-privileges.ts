@@ -7,9 +7,9 @@ import {
 } from '../../postgres/catalog/database-definitions.ts';
 import type { DatabaseDefinition, DatabasePrivilege } from '../../postgres/catalog/database-definitions.ts';
 import type { BoundCluster } from '../../postgres/cluster.ts';
-import { fragment, id, join, sql, trusted } from '../../postgres/sql.ts';
-import type { Fragment, Sql } from '../../postgres/sql.ts';
+import { id, sql, trusted } from '../../postgres/sql.ts';
 import { targetDefinitions } from './closed-database.ts';
+import { privilegeStatements } from './privilege-statements.ts';
 
 export interface WantedPrivileges {
   /** Null: nobody has granted or revoked anything. */
@@ -70,60 +70,15 @@ export async function restorePrivileges(
 ): Promise<void> {
   const found = await targetDefinitions(context, [...wanted.keys()]);
   const differences = await privilegeDifferences(context, wanted, found, readOn);
-  const statements = [...differences].flatMap(([name, difference]) =>
-    alterations(name, difference, wanted.get(name)!.connectionLimit),
-  );
-  if (statements.length > 0) await context.targetCluster.maintenance.atOnce(statements);
-}
-
-function alterations(database: string, { found, missing, surplus }: PrivilegeDifference, limit: number): Sql[] {
-  const name = id(database);
-  // A privilege can only be handed on by who holds it: the owner's grants come first.
-  const grants = missing.toSorted(
-    (one, other) => Number(one.grantor !== found.owner) - Number(other.grantor !== found.owner),
-  );
-  return [
-    ...alike(surplus, false).flatMap(({ grantor, what, whom }) =>
-      as(grantor, sql`revoke ${what} on database ${name} from ${whom} cascade`),
-    ),
-    ...alike(grants, true).flatMap(({ grantor, grantable, what, whom }) =>
-      as(
-        grantor,
-        sql`grant ${what} on database ${name} to ${whom}${grantable ? fragment` with grant option` : fragment``}`,
-      ),
-    ),
-    ...(found.connectionLimit === limit
-      ? []
-      : [sql`alter database ${name} connection limit ${trusted(String(limit))}`]),
-  ];
-
-  function as(grantor: string, statement: Sql): Sql[] {
-    // A superuser's GRANT counts as the owner's.
-    return grantor === found.owner ? [statement] : [sql`set local role ${id(grantor)}`, statement, sql`reset role`];
-  }
-}
-
-interface Alike {
-  readonly grantor: string;
-  readonly grantable: boolean;
-  readonly what: Fragment;
-  readonly whom: Fragment;
-}
-
-/** Privileges that one statement gives or takes, in the order of the first of each: a grantee's, of one grantor. */
-function alike(privileges: readonly DatabasePrivilege[], byOption: boolean): Alike[] {
-  const groups = new Map<string, DatabasePrivilege[]>();
-  for (const each of privileges) {
-    const key = JSON.stringify([each.grantor, each.grantee, byOption && each.grantable]);
-    groups.set(key, [...(groups.get(key) ?? []), each]);
-  }
-  return [...groups.values()].map((group) => {
-    const { grantor, grantable, grantee } = group[0]!;
-    return {
-      grantor,
-      grantable,
-      what: join(group.map(({ privilege }) => trusted(privilege))),
-      whom: grantee === null ? fragment`public` : id(grantee),
-    };
+  const statements = [...differences].flatMap(([name, difference]) => {
+    const { owner, connectionLimit } = difference.found;
+    const limit = wanted.get(name)!.connectionLimit;
+    return [
+      ...privilegeStatements(name, owner, difference),
+      ...(connectionLimit === limit
+        ? []
+        : [sql`alter database ${id(name)} connection limit ${trusted(String(limit))}`]),
+    ];
   });
+  if (statements.length > 0) await context.targetCluster.maintenance.atOnce(statements);
 }

@@ -1,5 +1,6 @@
 import { numberList } from '../../postgres/catalog/large-objects.ts';
 import type { LargeObject } from '../../postgres/catalog/large-objects.ts';
+import { grantorsFirst } from '../../postgres/grants.ts';
 import { fragment, id, lit, trusted } from '../../postgres/sql.ts';
 import type { Fragment } from '../../postgres/sql.ts';
 import { groupBy } from '../../engine/group-by.ts';
@@ -40,7 +41,9 @@ export function privileges(changes: readonly Change[]): Fragment[] {
     const holders = [...new Set(present.privileges.map(({ grantee }) => grantee))];
     return [
       ...holders.map((holder) => fragment`revoke all on large object ${objects} from ${roleOf(holder)} cascade`),
-      ...grantorsFirst(wanted).flatMap((each) => grant(each, objects, wanted.owner)),
+      ...grantorsFirst(wanted.privileges, wanted.owner)
+        .flat()
+        .flatMap((each) => grant(each, objects, wanted.owner)),
     ];
   });
 }
@@ -50,20 +53,6 @@ function grant({ grantee, grantor, privilege, grantable }: Privilege, objects: F
   const what = privilege === 'SELECT' ? fragment`select` : fragment`update`;
   const statement = fragment`grant ${what} on large object ${objects} to ${roleOf(grantee)}${option}`;
   return grantor === owner ? [statement] : [fragment`set local role ${id(grantor)}`, statement, fragment`reset role`];
-}
-
-/** A privilege can be handed on only by who has it with the grant option. */
-function grantorsFirst({ owner, privileges: all }: LargeObject): Privilege[] {
-  const ordered = all.filter(({ grantor }) => grantor === owner);
-  let rest = all.filter(({ grantor }) => grantor !== owner);
-  while (rest.length > 0) {
-    const able = (one: Privilege) =>
-      ordered.some((each) => each.grantable && each.privilege === one.privilege && each.grantee === one.grantor);
-    const next = rest.filter(able);
-    ordered.push(...(next.length > 0 ? next : rest));
-    rest = next.length > 0 ? rest.filter((each) => !next.includes(each)) : [];
-  }
-  return ordered;
 }
 
 const roleOf = (role: string | null): Fragment => (role === null ? fragment`public` : id(role));

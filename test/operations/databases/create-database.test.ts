@@ -105,6 +105,9 @@ describe('who gets in', () => {
     const owner = await role('landlord', 'login');
     const guest = await role('guest "ü"', 'login');
     const friend = await role('friend', 'login');
+    // Both orders of names: whoever handed on comes behind the one and ahead of the other.
+    const lodger = await role('a lodger');
+    const tenant = await role('tenant');
     const name = await pair.database('guarded');
     await pair.query(
       'source',
@@ -113,7 +116,9 @@ describe('who gets in', () => {
        revoke all on database ${id(name).text} from public;
        grant connect on database ${id(name).text} to ${id(guest).text} with grant option;
        set role ${id(guest).text};
-       grant connect on database ${id(name).text} to ${id(friend).text};
+       grant connect on database ${id(name).text} to ${id(friend).text} with grant option;
+       set role ${id(friend).text};
+       grant connect on database ${id(name).text} to ${id(lodger).text}, ${id(tenant).text};
        reset role;
        alter database ${id(name).text} connection limit 17`,
     );
@@ -127,6 +132,12 @@ describe('who gets in', () => {
     expect(closed.map((row) => row['may'])).toEqual([false, false, false]);
 
     await proveContract(pair, copyDatabasePrivileges, name);
+    const granted = (await accessOf('source', name))[0]?.['acl'];
+    expect(granted).toHaveLength(7);
+    expect(await accessOf('target', name)).toMatchObject([{ acl: granted }]);
+    // What is taken back from the first of them, all others lose.
+    await pair.query('source', name, `revoke connect on database ${id(name).text} from ${id(guest).text} cascade`);
+    await runOperation(copyDatabasePrivileges, pair.context(name));
     // Whatever they are allowed to, nobody gets in before it is decided.
     expect(await accessOf('target', name)).toMatchObject([{ datconnlimit: 0 }]);
     await letIn([pair.context(name)], async () => {});
