@@ -21,6 +21,10 @@ test('rehearse while writers write, cancelled in the middle once: both sides sta
   // The whole upgrade up to streaming is part of it.
   const { prediction } = (await program.json<{ prediction: Prediction }>('rehearse', '--yes')).document;
   expect(prediction.databases.map(({ database }) => database).toSorted()).toEqual(['My "odd" DB', 'crm', 'testdb']);
+  // What a group waits for once is found among the steps that were measured, and no database is ready before it is.
+  const { together, own, databases } = prediction;
+  expect(together.onceMs).toBeGreaterThan(databases[0]!.estimatedMs);
+  expect(together.worstMs).toBeGreaterThanOrEqual(own.worstMs);
   const before = await pictures(scenario);
 
   // Somebody holds what its triggers need: there it is cancelled.

@@ -10,8 +10,14 @@ export interface Prediction {
   readonly atOnce: number;
   /** Each database opens as soon as it is ready. */
   readonly own: { readonly medianMs: number; readonly worstMs: number; readonly wholeMs: number };
-  /** Nobody opens before all are ready. At most: what is done for all of them at once takes less than one after the other. */
-  readonly together: { readonly worstMs: number };
+  /** Nobody opens before all are ready. At most: four steps for each database are one then, and share their sessions. */
+  readonly together: {
+    readonly worstMs: number;
+    /** Of it: what is done for all at once (fence, the last rows, privileges, opening), as long as the longest of each took. */
+    readonly onceMs: number;
+    /** Of it: what each database needs by itself, so many at a time. */
+    readonly eachMs: number;
+  };
   /** Past it, a database is given back (deadlines.outage). */
   readonly deadlineMs: number;
   /** Databases of the run without a prediction. */
@@ -46,6 +52,9 @@ const Foreseen = z.object({
  */
 const FENCE_AND_OPENING = 5;
 
+/** Steps of one database, that a cutover of many together does once for all of them. */
+const ONCE_FOR_ALL: ReadonlySet<string> = new Set(['hold-target', 'copy-database-privileges']);
+
 /** What a rehearsal has measured, or undefined where it has measured nothing. Pure. */
 export function predictionOf(view: RunView): Prediction | undefined {
   const lanes = new Map<string, StepView[]>();
@@ -73,6 +82,7 @@ export function predictionOf(view: RunView): Prediction | undefined {
     inOrder.map(({ milliseconds }) => milliseconds),
     atOnce,
   );
+  const together = togetherOf(measured, estimatedMs, atOnce);
   const known = new Set(databases.map(({ database }) => database));
   return {
     databases,
@@ -82,12 +92,36 @@ export function predictionOf(view: RunView): Prediction | undefined {
       worstMs: databases[0]!.milliseconds,
       wholeMs,
     },
-    together: { worstMs: wholeMs },
+    together,
     deadlineMs,
     without: view.databases.flatMap(({ name }) => (known.has(name) ? [] : [name])),
     leftOut: leftOutOf(view.options),
-    warnings: [...lateOf(databases, deadlineMs, view.options['together'] === true ? wholeMs : 0), ...metOf(view)],
+    warnings: [
+      ...lateOf(databases, deadlineMs, view.options['together'] === true ? together.worstMs : 0),
+      ...metOf(view),
+    ],
   };
+}
+
+type Measured = NonNullable<ReturnType<typeof measuredOf>>;
+
+/**
+ * A group waits for its last row and asks for its privileges once, and then for what its databases need one by one. There a look at each
+ * comes to it: the fence, the decision and the opening ask for something of every database, too.
+ */
+function togetherOf(measured: readonly Measured[], estimatedMs: number, atOnce: number): Prediction['together'] {
+  const longest = [...ONCE_FOR_ALL].map((key) =>
+    Math.max(
+      0,
+      ...measured.flatMap(({ steps }) => steps.flatMap((one) => (one.step === key ? [one.milliseconds] : []))),
+    ),
+  );
+  const onceMs = longest.reduce((sum, milliseconds) => sum + milliseconds, estimatedMs);
+  const each = measured.map(({ steps, lookMs }) =>
+    steps.reduce((sum, { step, milliseconds }) => (ONCE_FOR_ALL.has(step) ? sum : sum + milliseconds), lookMs),
+  );
+  const eachMs = makespan(each, atOnce);
+  return { worstMs: onceMs + eachMs, onceMs, eachMs };
 }
 
 /** From holding the target to putting it back: what stands in between is what an outage consists of. */

@@ -21,6 +21,7 @@ export function renderPrediction(prediction: Prediction, style: Style, width: nu
       ? [
           `  each database on its own, ${atOnce} at a time: all are through in ${duration(own.wholeMs)}`,
           `  all together: up to ${duration(together.worstMs)} for each of them`,
+          `    ${note(`${duration(together.onceMs)} once (fence, last rows, opening), ${duration(together.eachMs)} for the rest, ${atOnce} at a time`)}`,
         ]
       : []),
     '',

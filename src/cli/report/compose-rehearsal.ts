@@ -21,6 +21,8 @@ export function predictionBlocks(prediction: Prediction): Block[] {
       ['median', duration(own.medianMs)],
       ['each on its own, until all are through', duration(own.wholeMs)],
       ['all together, for each of them up to', duration(together.worstMs)],
+      ['of it for fence, last rows, privileges and opening of all', duration(together.onceMs)],
+      [`of it for what each database needs, ${atOnce} at a time`, duration(together.eachMs)],
       ['deadline of an outage', duration(deadlineMs)],
       ['databases of the run without a prediction', without.join(', ')],
     ]),

@@ -7,7 +7,11 @@ import type { ReportedRehearsal } from './report.ts';
 export function rehearsalOf(view: RunView, rehearsal: RunView | undefined): ReportedRehearsal | null {
   const prediction = rehearsal && predictionOf(rehearsal);
   if (!prediction) return null;
-  const predicted = new Map(prediction.databases.map(({ database, milliseconds }) => [database, milliseconds]));
+  // Together each of them waits for all.
+  const together = view.options['together'] === true ? prediction.together.worstMs : undefined;
+  const predicted = new Map(
+    prediction.databases.map(({ database, milliseconds }) => [database, together ?? milliseconds]),
+  );
   const databases = outagesOf(view).flatMap(({ database, milliseconds }) => {
     const predictedMs = predicted.get(database);
     return predictedMs === undefined ? [] : [{ database, predictedMs, outageMs: milliseconds }];

@@ -286,6 +286,18 @@ describe('a rehearsal', () => {
       databases: [{ database: 'shop', predictedMs: 370, outageMs: 420 }],
     });
     expect([small.prediction, rehearsal.rehearsal, awkward.rehearsal]).toEqual([null, null, null]);
+    // Each of a group is out as long as all of it.
+    const steps = lane('shop', { 'open-target': done(0, 5, { output: { ...fence, openedAt: 'now', outageMs: 500 } }) });
+    const cutover = run({
+      workflow: 'stop',
+      state: 'completed',
+      finishedAt: NOW,
+      options: { together: true },
+      stages: [stage(0, { state: 'completed', steps })],
+    });
+    expect(report(cutover, bothThere, [], before).rehearsal?.databases).toEqual([
+      { database: 'shop', predictedMs: 382, outageMs: 500 },
+    ]);
   });
 });
 
