@@ -18,6 +18,13 @@ const isTogether = ({ run }: StepExecution): boolean => run.options['together'] 
 const sideOf = ({ run }: StepExecution): Side => (run.options['back'] === true ? 'target' : 'source');
 const namesOf = ({ run }: StepExecution): string[] => run.databases.map(({ name }) => name);
 
+const isOf = (execution: StepExecution) => {
+  const { run, database } = execution;
+  // Where one of those that open together was given back, nobody else need be kept from writing.
+  const names = new Set(database && !isTogether(execution) ? [database.name] : namesOf(execution));
+  return (note: GivenBackAsNoted) => note.run === run.id && names.has(note.database);
+};
+
 /**
  * What is particular about steps between the fence and the opening: where one fails for good, its database is given back at once, with all
  * that open together with it; where the database was given back, none goes on; and one that a person wants tried again does everything
@@ -47,8 +54,9 @@ export class OutageSteps {
       await this.#onceMore(bound, execution.outage, one);
       return await one(bound);
     } catch (error) {
-      // Whatever the abort made fail in there, this is why.
-      throw broken.aborted && !execution.signal.aborted ? broken.reason : error;
+      if (execution.signal.aborted) throw error;
+      // Whatever the abort made fail in there, this is why; or that rows were written again before anybody knew here.
+      throw broken.aborted ? broken.reason : ((await this.#noted(execution).catch(() => undefined)) ?? error);
     } finally {
       this.#active.delete(active);
     }
@@ -97,13 +105,14 @@ export class OutageSteps {
   }
 
   async #givenBack(execution: StepExecution) {
-    const { run, database, signal } = execution;
-    // Where one of those that open together was given back, nobody else need be kept from writing.
-    const names = new Set(database && !isTogether(execution) ? [database.name] : namesOf(execution));
-    const isOurs = (note: GivenBackAsNoted) => note.run === run.id && names.has(note.database);
-    if (!this.#known.some(isOurs)) return undefined;
     // It may have been asked for meanwhile.
-    const notes = (await readOutages(this.#clusters, sideOf(execution), signal)).givenBack.filter(isOurs);
+    return this.#known.some(isOf(execution)) ? this.#noted(execution) : undefined;
+  }
+
+  /** What the ledger says now. */
+  async #noted(execution: StepExecution) {
+    const { database, signal } = execution;
+    const notes = (await readOutages(this.#clusters, sideOf(execution), signal)).givenBack.filter(isOf(execution));
     const note = notes.find((each) => each.database === database?.name) ?? notes[0];
     return note && givenBackError(sideOf(execution), note.database, note);
   }
@@ -134,7 +143,15 @@ export class OutageSteps {
           execution.repeated({ stage, key: step.key, database: of?.name, startedAt, ...result });
         }
       };
-      await Promise.all(Array.from({ length: this.#clusters.settings.budgets.cutovers }, drain));
+      const drained = Array.from({ length: this.#clusters.settings.budgets.cutovers }, () =>
+        drain().catch((error: unknown) => {
+          queue.length = 0;
+          throw error;
+        }),
+      );
+      // Whoever is at it ends first: after a failure the databases are given back, and nobody works on them.
+      await Promise.allSettled(drained);
+      await Promise.all(drained);
     }
     const names = stale.map(({ name }) => name);
     if (!database) await doneAgain(this.#clusters, sideOf(execution), signal, run.id, names);

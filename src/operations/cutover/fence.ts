@@ -148,10 +148,10 @@ export const ANOTHERS = 'its note is of another run';
  * Takes the fence down: privileges and settings as before. A database that is open on the target keeps it, unless the run was
  * told to open the source: two masters would lose writes. One transaction that holds the fence's note, as the decision to open does
  * (`decideToOpen`): whichever of the two comes second sees what the first one did.
- * @param noting written in the same transaction, where there was a fence
+ * @param first done in that transaction, before anybody can write
  * @returns whether there was a fence to take down
  */
-export async function lowerFence(context: FenceContext, noting?: () => Promise<void>): Promise<boolean> {
+export async function lowerFence(context: FenceContext, first?: () => Promise<void>): Promise<boolean> {
   const { source, sourceCluster, sourceLedger, log } = context;
   const { maintenance } = sourceCluster;
   if (!(await sourceLedger.find(fenceKey(source.name)))) {
@@ -163,11 +163,11 @@ export async function lowerFence(context: FenceContext, noting?: () => Promise<v
     maintenance.transaction(async () => {
       const entry = await maintenance.maybe(LedgerEntry, lockedNote(fenceKey(source.name)));
       if (!entry || (await mustStay(context))) return false;
+      await first?.();
       const state = await maintenance.maybe(FenceState, fenceStates([source.name]));
       if (state) await reopen(context, BeforeFence.parse(entry.before), state);
       await sourceLedger.forget(proofKey(source.name));
       await sourceLedger.forget(fenceKey(source.name));
-      await noting?.();
       return true;
     }),
   );

@@ -8,7 +8,7 @@ import { forgetHooks } from '../traffic/run-hooks-at.ts';
 import { isPaused, releaseTraffic } from '../traffic/traffic.ts';
 import type { TrafficContext } from '../traffic/traffic.ts';
 import { oneByOne } from './each-of.ts';
-import { fenceKey, lowerFence } from './fence.ts';
+import { lowerFence } from './fence.ts';
 import type { FenceContext } from './fence.ts';
 import { givenBackKey } from './given-back.ts';
 import type { GivenBack } from './given-back.ts';
@@ -29,8 +29,10 @@ export async function giveBack(context: GiveBackContext, why?: string): Promise<
       await sourceLedger.replace(givenBackKey(source.name), { run: run.id, why } satisfies GivenBack);
   };
   await forgetHooks(context);
-  await quieten(context);
-  const lowered = await lowerFence(context, note);
+  const lowered = await lowerFence(context, async () => {
+    await quieten(context);
+    await note();
+  });
   const waits = !lowered && (await isPaused(context)) && !(await hasLeftSource(context));
   if (waits) await note();
   await releaseTraffic(context);
@@ -57,8 +59,8 @@ export async function giveBackEach(contexts: readonly (GiveBackContext & Pick<Op
  * the target does not answer, the application does not wait for it.
  */
 async function quieten(context: GiveBackContext): Promise<void> {
-  const { source, sourceLedger, run, log } = context;
-  if (!(await sourceLedger.find(fenceKey(source.name))) || (await hasLeftSource(context))) return;
+  const { run, log } = context;
+  if (await hasLeftSource(context)) return;
   try {
     // What is on the old cluster is its own: noted and put back. What is on the new one is made anew by the next cutover.
     if (run.options['back'] === true) await silenceTriggers(context);

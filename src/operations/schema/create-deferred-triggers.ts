@@ -9,11 +9,18 @@ import {
   TriggerState,
   triggerStates,
 } from '../../postgres/catalog/deferred-triggers.ts';
+import { LedgerEntry, lockedNote } from '../../postgres/catalog/ledger-notes.ts';
 import type { Database } from '../../postgres/database.ts';
 import { fragment, id, join, lit, sql, trusted } from '../../postgres/sql.ts';
 import type { Fragment } from '../../postgres/sql.ts';
+import { notFenced } from '../cutover/await-lsn.ts';
+import { FenceNote, fenceKey } from '../cutover/fence.ts';
 import { openedDatabase } from '../cutover/opened.ts';
+import { pairOf } from '../replication/pair.ts';
 import { restoreTriggers, silentTriggers } from '../reverse/silent-triggers.ts';
+
+/** A target that does not answer keeps no fence up, milliseconds. */
+const HELD_MOST_MS = 5_000;
 
 type Missing =
   | {
@@ -78,9 +85,10 @@ export const createDeferredTriggers = defineOperation({
   },
 
   async apply(context, missing: readonly Missing[]) {
-    const { source, target } = context;
+    const { source, target, settings } = context;
     const [triggers, events] = await wantedOf(source);
-    await restoreTriggers(context);
+    if (missing.some(({ kind }) => kind === 'silent triggers'))
+      await whileNoRowsCome(context, () => restoreTriggers(context));
     const missed = new Map(missing.map((each) => [missingKey(each), each]));
     const statements = [
       // Partitions get theirs with the trigger of their root.
@@ -97,11 +105,34 @@ export const createDeferredTriggers = defineOperation({
     ];
     if (statements.length === 0) return;
     // Several statements in one message: they commit together.
-    await target.run(sql`${join(statements, ';\n')}`);
+    await whileNoRowsCome(context, () =>
+      target.run(sql`${join(statements, ';\n')}`, { lockTimeoutMs: settings.deadlines.lockTimeout }),
+    );
   },
 
   undo: dropDeferredTriggers,
 });
+
+/**
+ * Where the target is sent rows, only behind the fence, whose note is held meanwhile: who takes it down holds it as well, and finds what
+ * was made here.
+ * @throws PgconvoyError where this run has no fence
+ */
+async function whileNoRowsCome(context: OperationContext, body: () => Promise<unknown>): Promise<void> {
+  const { engine, source, sourceCluster, sourceLedger, run } = context;
+  const { enabled } = await engine.subscription(pairOf(context));
+  const { maintenance } = sourceCluster;
+  if (!enabled) return void (await body());
+  if (!(await sourceLedger.exists())) throw notFenced(context, ['its note']);
+  await maintenance.transaction(async () => {
+    await maintenance.run(
+      sql`select set_config(name, ${String(HELD_MOST_MS)}, true) from pg_settings where name = 'idle_in_transaction_session_timeout'`,
+    );
+    const entry = await maintenance.maybe(LedgerEntry, lockedNote(fenceKey(source.name)));
+    if (!entry || FenceNote.parse(entry.before).run !== run.id) throw notFenced(context, ['its note']);
+    await body();
+  });
+}
 
 /** Takes back what `create-deferred-triggers` made, and says whether there was anything of it. */
 export async function dropDeferredTriggers({
