@@ -25,8 +25,10 @@ export const agreeToOpen = defineOperation({
     const { databases } = context.run;
     const waiting = new Set(await undecided(context, databases));
     const open = await openAmong(context, databases);
-    const closed = databases.filter((name) => waiting.has(name) || !open.has(name));
-    const left = closed.length > 0 ? [] : await replicating(contextsOf(context));
+    const isOpen = (name: string) => open.has(name) && !waiting.has(name);
+    const closed = databases.filter((name) => !isOpen(name));
+    // On the way back one is opened after the other: whoever was stopped in between has left the first ones replicating.
+    const left = await replicating(contextsOf(context, databases.filter(isOpen)));
     const missing = [...closed, ...left.map(({ source }) => source.name)];
     return missing.length > 0 ? lacks(missing) : holds({ databases: databases.length });
   },

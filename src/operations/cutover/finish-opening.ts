@@ -66,7 +66,9 @@ async function openThese(contexts: readonly OperationContext[]): Promise<void> {
 
 /** Those whose subscription is not off yet; what is known to be off needs no session. */
 export async function replicating(contexts: readonly OperationContext[]): Promise<readonly OperationContext[]> {
-  const { engine, targetCluster } = contexts[0]!;
+  const [first] = contexts;
+  if (!first) return [];
+  const { engine, targetCluster } = first;
   const names = contexts.map(({ target }) => target.name);
   const known = new Map(
     (await engine.overview(targetCluster, names)).map(({ database, enabled }) => [database, enabled] as const),

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { runOperation } from '../../../src/engine/run-operation.ts';
 import type { AnyOperation } from '../../../src/engine/operation.ts';
 import { agreeToOpen } from '../../../src/operations/cutover/agreement.ts';
+import { openDecided } from '../../../src/operations/cutover/finish-opening.ts';
 import { closeTarget } from '../../../src/operations/databases/closed-database.ts';
 import { noteBaseline } from '../../../src/operations/drift/baseline.ts';
 import { pairOf } from '../../../src/operations/replication/pair.ts';
@@ -180,6 +181,15 @@ test.for<EngineName>(['native', 'pglogical'])('databases that open together (%s)
   await runOperation(op.awaitLsnTogether, pair.context(undefined, returning));
   expect((await runOperation(op.copyPrivilegesTogether, pair.context(undefined, returning))).output).toEqual({
     databases: 2,
+  });
+  // Stopped when one was open, and still replicated.
+  await agreeToOpen(pair.context(undefined, returning), databases);
+  const first = pair.context(databases[0]!, returning);
+  await openDecided([first]);
+  await pair.engine.enable(pairOf(first));
+  expect(await op.agreeToOpen.check(pair.context(undefined, returning))).toEqual({
+    holds: false,
+    missing: databases.toReversed(),
   });
   await proveKilledAndRunAgain(pair, op.agreeToOpen, undefined, [4, 8, 13, 20, 30, 45], returning);
   for (const database of databases) {
