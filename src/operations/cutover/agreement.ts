@@ -20,7 +20,7 @@ export async function agreeToOpen(context: AgreementContext, databases: readonly
   const agreement = { run: run.id, on };
   const decided = await sourceCluster.maintenance.many(Decided, decideToOpen(open, agreement));
   if (decided.length < open.length) throw await refusal(context, open);
-  log.info({ databases: decided.length }, 'decided: open on the target');
+  log.info({ databases: decided.length }, `decided: open on the ${targetCluster.side}`);
 }
 
 /** Databases that nobody has decided to open on the target. */
@@ -34,7 +34,10 @@ export async function undecided(
   return databases.filter((database) => !known.has(database));
 }
 
-async function refusal({ sourceCluster, run }: AgreementContext, databases: readonly string[]): Promise<PgconvoyError> {
+async function refusal(
+  { sourceCluster, targetCluster, run }: AgreementContext,
+  databases: readonly string[],
+): Promise<PgconvoyError> {
   const { systemIdentifier } = await sourceCluster.facts();
   const noted = await sourceCluster.maintenance.many(FenceAsNoted, fencesAsNoted(systemIdentifier, databases));
   const found = new Map(noted.map((each) => [each.database, each]));
@@ -42,7 +45,7 @@ async function refusal({ sourceCluster, run }: AgreementContext, databases: read
   if (late.length > 0) {
     return new DeadlineExceeded(
       `${sourceCluster.side}, ${databasesNamed(late)}: the deadline of the write outage has passed before everything was ready`,
-      { hint: ANEW(run.id) },
+      { hint: ANEW(run) },
     );
   }
   const gone = databases.filter((database) => {
@@ -50,14 +53,14 @@ async function refusal({ sourceCluster, run }: AgreementContext, databases: read
     return !fence?.proven || fence.run !== run.id;
   });
   return new PgconvoyError(
-    `${sourceCluster.side}, ${databasesNamed(gone.length > 0 ? gone : databases)}: the fence does not stand any more, or is another run's by now, so writes may have been made that the target lacks`,
-    { hint: ANEW(run.id) },
+    `${sourceCluster.side}, ${databasesNamed(gone.length > 0 ? gone : databases)}: the fence does not stand any more, or is another run's by now, so writes may have been made that the ${targetCluster.side} lacks`,
+    { hint: ANEW(run) },
   );
 }
 
 /** What was given back is fenced anew by who asks for it. */
-export const ANEW = (run: string) =>
-  `pgconvoy retry ${run}, which fences anew and does everything behind the fence again; or pgconvoy cancel ${run}, then pgconvoy stop.`;
+export const ANEW = ({ id, options }: OperationContext['run']) =>
+  `pgconvoy retry ${id}, which fences anew and does everything behind the fence again; or pgconvoy cancel ${id}, then pgconvoy ${options['back'] === true ? 'rollback' : 'stop'}.`;
 
 /** `database "a"`, or the first few of many. */
 export function databasesNamed(databases: readonly string[]): string {

@@ -173,7 +173,10 @@ export async function lowerFence(context: FenceContext, first?: () => Promise<vo
   );
   if (lowered) await giveBackLargeObjects(context);
   if (lowered) log.info('the fence is down');
-  else log.warn('the fence stays, because applications use the database on the target');
+  else
+    log.warn(
+      `the fence stays, because applications use the database on the ${sourceCluster.side === 'source' ? 'target' : 'source'}`,
+    );
   return lowered;
 }
 

@@ -60,7 +60,8 @@ async function openThese(contexts: readonly OperationContext[]): Promise<void> {
     const timedNotes = await timed(first, new Map(opened.map((name) => [name, decided.get(name)!])));
     await Promise.all([targetLedger.replaceAll(kind, timedNotes), sourceLedger.replaceAll(kind, timedNotes)]);
     await letGo(first, opened);
-    for (const [database, note] of timedNotes) log.info({ database, ...note }, 'open on the target');
+    for (const [database, note] of timedNotes)
+      log.info({ database, ...note }, `open on the ${first.targetCluster.side}`);
   });
 }
 

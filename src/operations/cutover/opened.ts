@@ -90,6 +90,8 @@ export async function refuseWhenOpened(context: TargetContext, what: string): Pr
   if (!opened) return;
   throw new PgconvoyError(
     `${context.targetCluster.side}, database "${context.source.name}": applications have been using it since ${opened.openedAt}, so ${what} is refused`,
-    { hint: 'Leave the database out (databases.exclude), or drop it on the target if it really shall be copied anew.' },
+    {
+      hint: `Leave the database out (databases.exclude), or drop it on the ${context.targetCluster.side} if it really shall be copied anew.`,
+    },
   );
 }

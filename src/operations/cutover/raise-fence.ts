@@ -239,7 +239,7 @@ async function holdingNotes<T>(
     const given = names.filter((name) => !ours.has(name));
     if (given.length === 0) return body();
     throw new PgconvoyError(`${side}, ${databasesNamed(given)}: given back while the fence was being raised`, {
-      hint: ANEW(run.id),
+      hint: ANEW(run),
     });
   });
 }

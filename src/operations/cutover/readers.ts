@@ -52,7 +52,7 @@ export async function refuseWritingReaders(context: ReaderContext, readers: read
   throw new PgconvoyError(
     `${source.side}, database "${source.name}": ${readers.map((name) => `"${name}"`).join(', ')} would stay connected behind the fence, but could write: ${way.how} (${way.role})`,
     {
-      hint: `Revoke that on the source, or leave the role out of cutover.readers (nobody may belong to ${settings.replication.role} either), then retry the step.`,
+      hint: `Revoke that on the ${source.side}, or leave the role out of cutover.readers (nobody may belong to ${settings.replication.role} either), then retry the step.`,
     },
   );
 }

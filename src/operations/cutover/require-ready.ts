@@ -22,7 +22,7 @@ export async function requireReady(contexts: readonly OperationContext[]): Promi
     throw notReady(
       first,
       names,
-      `the fence does not stand (missing: ${missing.join(', ')}), so writes may have been made that the target lacks`,
+      `the fence does not stand (missing: ${missing.join(', ')}), so writes may have been made that the ${first.target.side} lacks`,
     );
   }
   const awaited = contexts.flatMap((context) => {
@@ -30,8 +30,9 @@ export async function requireReady(contexts: readonly OperationContext[]): Promi
     return fence ? [{ pair: pairOf(context), lsn: fence.lsn }] : [];
   });
   const late = await first.engine.unreached(awaited);
-  if (late.length > 0) throw notReady(first, late, 'the target has not confirmed everything up to the fence');
+  if (late.length > 0)
+    throw notReady(first, late, `the ${first.target.side} has not confirmed everything up to the fence`);
 }
 
 const notReady = ({ source, run }: OperationContext, databases: readonly string[], reason: string): PgconvoyError =>
-  new PgconvoyError(`${source.side}, ${databasesNamed(databases)}: ${reason}`, { hint: ANEW(run.id) });
+  new PgconvoyError(`${source.side}, ${databasesNamed(databases)}: ${reason}`, { hint: ANEW(run) });

@@ -1,3 +1,4 @@
+import type { Side } from '../../postgres/cluster.ts';
 import { id } from '../../postgres/sql.ts';
 import type { ObjectDrift, PartDrift } from './compare.ts';
 
@@ -11,23 +12,43 @@ export interface DriftText {
   readonly harmless: boolean;
 }
 
-const ON_TARGET = 'On the target, in that database:';
+/** Which clusters a step sees as its source and target: on the way back rows travel from the target to the source. */
+export interface Direction {
+  readonly from: Side;
+  readonly to: Side;
+}
 
-/** `resync` is the command that makes on the target what is new on the source. */
-export function describeDrift(drift: ObjectDrift, database: string): DriftText {
+export const directionOf = ({ source, target }: Record<'source' | 'target', { readonly side: Side }>): Direction => ({
+  from: source.side,
+  to: target.side,
+});
+
+const on = (side: Side): string => `On the ${side}, in that database:`;
+
+/** What makes on one side what is new on the other: a command, which knows one direction, or a person. */
+export const resync = (database: string, { to }: Direction): string =>
+  to === 'target'
+    ? `pgconvoy resync ${shellWord(database)}`
+    : `${on(to)} make alike by hand what is missing (pgconvoy resync is for the way to the target); or accept schema-drift in the configuration, with the reason: then it stays as it is, without the rows.`;
+
+/** The same behind something else that is to be done. */
+const thenResync = (database: string, direction: Direction): string =>
+  `${direction.to === 'target' ? 'Then ' : ''}${resync(database, direction)}`;
+
+export function describeDrift(drift: ObjectDrift, database: string, direction: Direction): DriftText {
+  const { from, to } = direction;
   const object = nameOf(drift);
   const what = `${drift.kind} ${object}`;
-  const resync = `pgconvoy resync ${shellWord(database)}`;
-  const made = { remedy: `${resync}`, harmless: false };
+  const made = { remedy: resync(database, direction), harmless: false };
   switch (drift.change) {
     case 'added':
-      return { object, message: `${what} was made on the source, and the target lacks it`, ...made };
+      return { object, message: `${what} was made on the ${from}, and the ${to} lacks it`, ...made };
     case 'lost':
-      return { object, message: `${what} was dropped on the target`, ...made };
+      return { object, message: `${what} was dropped on the ${to}`, ...made };
     case 'remade':
       return {
         object,
-        message: `${what} was dropped and made again on the source, so that the target holds rows of the old one${also(drift)}`,
+        message: `${what} was dropped and made again on the ${from}, so that the ${to} holds rows of the old one${also(drift, direction)}`,
         ...made,
       };
     case 'renamed': {
@@ -40,39 +61,39 @@ export function describeDrift(drift: ObjectDrift, database: string): DriftText {
         name === drift.name ? '' : ` ALTER TABLE ${quoted(drift.schema, name)} RENAME TO ${quoted(null, drift.name)};`;
       return {
         object,
-        message: `table ${quoted(schema, name)} was renamed to ${object} on the source`,
-        remedy: `${ON_TARGET}${moved}${renamed} Then ${resync}`,
+        message: `table ${quoted(schema, name)} was renamed to ${object} on the ${from}`,
+        remedy: `${on(to)}${moved}${renamed} ${thenResync(database, direction)}`,
         harmless: false,
       };
     }
     case 'dropped':
       return {
         object,
-        message: `${what} was dropped on the source, and the target still has it`,
-        remedy: `${ON_TARGET} DROP ${wordOf(drift.kind)} ${object};`,
+        message: `${what} was dropped on the ${from}, and the ${to} still has it`,
+        remedy: `${on(to)} DROP ${wordOf(drift.kind)} ${object};`,
         harmless: false,
       };
     case 'extra':
       return {
         object,
-        message: `${what} is on the target alone`,
-        remedy: `If nobody needs it, on the target, in that database: DROP ${wordOf(drift.kind)} ${object};`,
+        message: `${what} is on the ${to} alone`,
+        remedy: `If nobody needs it, on the ${to}, in that database: DROP ${wordOf(drift.kind)} ${object};`,
         harmless: true,
       };
     case 'changed':
-      return changed(drift, object, what, resync);
+      return changed(drift, object, what, database, direction);
   }
 }
 
-function changed(drift: ObjectDrift, object: string, what: string, resync: string): DriftText {
-  const parts = drift.parts.map((part) => describePart(drift, part));
+function changed(drift: ObjectDrift, object: string, what: string, database: string, direction: Direction): DriftText {
+  const parts = drift.parts.map((part) => describePart(drift, part, direction));
   const lines = parts.flatMap(({ statement }) => statement ?? []);
   const notes = parts.flatMap(({ note }) => note ?? []);
   const rest = parts.some(({ statement, note }) => statement === undefined && note === undefined);
   const steps = [
-    ...(lines.length > 0 ? [`${ON_TARGET} ${lines.join(' ')}`] : []),
+    ...(lines.length > 0 ? [`${on(direction.to)} ${lines.join(' ')}`] : []),
     ...notes,
-    ...(rest ? [`${lines.length + notes.length > 0 ? 'Then ' : ''}${resync}`] : []),
+    ...(rest ? [(lines.length + notes.length > 0 ? thenResync : resync)(database, direction)] : []),
   ];
   return {
     object,
@@ -82,8 +103,10 @@ function changed(drift: ObjectDrift, object: string, what: string, resync: strin
   };
 }
 
-const also = (drift: ObjectDrift): string => {
-  const others = drift.parts.filter(({ part }) => part !== 'rows').map((part) => describePart(drift, part).message);
+const also = (drift: ObjectDrift, direction: Direction): string => {
+  const others = drift.parts
+    .filter(({ part }) => part !== 'rows')
+    .map((part) => describePart(drift, part, direction).message);
   return others.length > 0 ? `; ${others.join('; ')}` : '';
 };
 
@@ -94,8 +117,8 @@ interface PartText {
   readonly note?: string;
 }
 
-function describePart(drift: ObjectDrift, part: PartDrift): PartText {
-  const message = partMessage(part);
+function describePart(drift: ObjectDrift, part: PartDrift, direction: Direction): PartText {
+  const message = partMessage(part, direction);
   if (part.part.startsWith('column ')) return { message, statement: columnRemedy(drift, part) };
   const { now: wanted } = part.source;
   const { now: present } = part.target;
@@ -114,7 +137,7 @@ function describePart(drift: ObjectDrift, part: PartDrift): PartText {
     ];
     return { message, ...(statements.length === 0 ? {} : { statement: statements.join(' ') }) };
   }
-  return { message, ...settingRemedy(drift, part.part, wanted ?? '') };
+  return { message, ...settingRemedy(drift, part.part, wanted ?? '', direction) };
 }
 
 /** `index x` in words and name; `owner` has no name. */
@@ -123,19 +146,20 @@ function splitPart(part: string): readonly [word: string, name: string | undefin
   return match ? [match[1]!, match[2]] : [part, undefined];
 }
 
-function partMessage({ part, source, target, renamedFrom }: PartDrift): string {
+function partMessage({ part, source, target, renamedFrom }: PartDrift, { from, to }: Direction): string {
   const [word, name] = splitPart(part);
   const what = name === undefined ? word : `${word} ${quoted(null, name)}`;
   if (renamedFrom !== undefined)
-    return `column ${quoted(null, renamedFrom)} was renamed to ${quoted(null, name!)} on the source`;
-  const on = source.before === source.now ? 'target' : 'source';
-  const { before, now } = on === 'source' ? source : target;
-  if (part === 'definition' && oneLine(before ?? '') === oneLine(now ?? '')) return `it was replaced on the ${on}`;
+    return `column ${quoted(null, renamedFrom)} was renamed to ${quoted(null, name!)} on the ${from}`;
+  const isSource = source.before !== source.now;
+  const where = isSource ? from : to;
+  const { before, now } = isSource ? source : target;
+  if (part === 'definition' && oneLine(before ?? '') === oneLine(now ?? '')) return `it was replaced on the ${where}`;
   if (part.startsWith('privileges'))
-    return `${part} were changed on the ${on}, from ${oneLine(before ?? '')} to ${oneLine(now ?? '')}`;
-  if (before === undefined) return `${what} was added on the ${on}${now === '' ? '' : ` (${oneLine(now!)})`}`;
-  if (now === undefined) return `${what} was dropped on the ${on}`;
-  return `${what} was changed on the ${on}, from ${oneLine(before)} to ${oneLine(now)}`;
+    return `${part} were changed on the ${where}, from ${oneLine(before ?? '')} to ${oneLine(now ?? '')}`;
+  if (before === undefined) return `${what} was added on the ${where}${now === '' ? '' : ` (${oneLine(now!)})`}`;
+  if (now === undefined) return `${what} was dropped on the ${where}`;
+  return `${what} was changed on the ${where}, from ${oneLine(before)} to ${oneLine(now)}`;
 }
 
 const oneLine = (text: string): string => {
@@ -198,7 +222,12 @@ function restChanges(column: string, before: string, after: string): string[] {
 }
 
 /** For what an object has itself: its definition, owner, privileges. */
-function settingRemedy(drift: ObjectDrift, part: string, wanted: string): Omit<PartText, 'message'> {
+function settingRemedy(
+  drift: ObjectDrift,
+  part: string,
+  wanted: string,
+  { from, to }: Direction,
+): Omit<PartText, 'message'> {
   const { kind } = drift;
   const object = nameOf(drift);
   if (part === 'owner') return { statement: `ALTER ${wordOf(kind)} ${object} OWNER TO ${quoted(null, wanted)};` };
@@ -206,7 +235,7 @@ function settingRemedy(drift: ObjectDrift, part: string, wanted: string): Omit<P
   if (part === 'definition' && kind === 'sequence') return { statement: `ALTER SEQUENCE ${object} ${wanted};` };
   if (part === 'definition' && (kind === 'view' || kind === 'function')) return {};
   return {
-    note: `Do to ${kind} ${object} on the target what was done to it on the source, where its ${part} ${part.startsWith('privileges') ? 'are' : 'is'}: ${oneLine(wanted)}.`,
+    note: `Do to ${kind} ${object} on the ${to} what was done to it on the ${from}, where its ${part} ${part.startsWith('privileges') ? 'are' : 'is'}: ${oneLine(wanted)}.`,
   };
 }
 

@@ -12,7 +12,8 @@ import { bothFingerprints, probesOf, readBaseline, readProbes, writeProbes } fro
 import type { Baseline, Probes } from './baseline.ts';
 import { compareFingerprints } from './compare.ts';
 import type { ObjectDrift } from './compare.ts';
-import { describeDrift, shellWord } from './describe.ts';
+import { describeDrift, directionOf, resync, shellWord } from './describe.ts';
+import type { Direction } from './describe.ts';
 import { unfinishedDdl } from './ddl-record.ts';
 
 interface DriftLook {
@@ -42,6 +43,7 @@ export async function lookForDrift(context: OperationContext, remember: boolean)
 }
 
 async function lookClosely(context: OperationContext, baseline: Baseline): Promise<DriftLook> {
+  const direction = directionOf(context);
   const drifts = await withoutOurIdentities(context, compareFingerprints(baseline, await bothFingerprints(context)));
   const known = new Set(drifts.map(({ schema, name }) => JSON.stringify([schema, name])));
   const unreplicated = (baseline.target ? await unreplicatedTables(context) : []).filter(
@@ -53,8 +55,8 @@ async function lookClosely(context: OperationContext, baseline: Baseline): Promi
     unreplicated,
     findings: [
       ...(unfinished ? [unfinishedFinding(context.source.name, unfinished)] : []),
-      ...drifts.map((drift) => findingOf(drift, context.source.name)),
-      ...unreplicated.map((table) => unreplicatedFinding(table, context.source.name)),
+      ...drifts.map((drift) => findingOf(drift, context.source.name, direction)),
+      ...unreplicated.map((table) => unreplicatedFinding(table, context.source.name, direction)),
     ],
   };
 }
@@ -88,13 +90,13 @@ async function unreplicatedTables(context: OperationContext): Promise<TableName[
     .map(({ schema, name }) => ({ schema, name }));
 }
 
-function findingOf(drift: ObjectDrift, database: string): Finding {
-  const { object, message, remedy, harmless } = describeDrift(drift, database);
+function findingOf(drift: ObjectDrift, database: string, direction: Direction): Finding {
+  const { object, message, remedy, harmless } = describeDrift(drift, database, direction);
   const isOnTarget = drift.change === 'extra' || drift.change === 'lost';
   return {
     code: 'schema-drift',
     severity: harmless ? 'warning' : 'block',
-    side: isOnTarget ? 'target' : 'source',
+    side: isOnTarget ? direction.to : direction.from,
     database,
     object,
     message,
@@ -102,14 +104,14 @@ function findingOf(drift: ObjectDrift, database: string): Finding {
   };
 }
 
-const unreplicatedFinding = ({ schema, name }: TableName, database: string): Finding => ({
+const unreplicatedFinding = ({ schema, name }: TableName, database: string, direction: Direction): Finding => ({
   code: 'schema-drift',
   severity: 'block',
-  side: 'source',
+  side: direction.from,
   database,
   object: id(schema, name).text,
   message: `table ${id(schema, name).text} is there on both sides, but its rows do not travel`,
-  remedy: `pgconvoy resync ${shellWord(database)}`,
+  remedy: resync(database, direction),
 });
 
 const unfinishedFinding = (database: string, statement: string): Finding => ({
@@ -135,7 +137,7 @@ export async function refuseLateDrift(context: OperationContext, noted: Probes |
   );
   if (!first) return;
   throw new BlockedByFindings(
-    `database "${context.source.name}": ${first.message}${more.length > 0 ? ` (and ${more.length} more)` : ''}. It was not fenced: the source takes writes`,
+    `database "${context.source.name}": ${first.message}${more.length > 0 ? ` (and ${more.length} more)` : ''}. It was not fenced: the ${context.source.side} takes writes`,
     { hint: `${first.remedy} Then retry the step.` },
   );
 }

@@ -102,7 +102,7 @@ export async function releaseTraffic(context: TrafficContext): Promise<boolean> 
   if (paused.length === 0) return false;
   if (!(await hasLeftSource(context))) return resumeTraffic(context);
   if (await letsIn(context)) await switchTraffic(context);
-  else log.warn('PgBouncer stays paused until the target is open');
+  else log.warn(`PgBouncer stays paused until the ${context.targetCluster.side} is open`);
   return true;
 }
 

@@ -4,10 +4,12 @@ import type { Finding } from '../../../src/engine/finding.ts';
 import { runOperation } from '../../../src/engine/run-operation.ts';
 import { fenceKey } from '../../../src/operations/cutover/fence.ts';
 import { fenceSource } from '../../../src/operations/cutover/fence-source.ts';
+import { noteBaseline } from '../../../src/operations/drift/baseline.ts';
 import { checkDrift } from '../../../src/operations/drift/check-drift.ts';
 import { resyncDatabase } from '../../../src/operations/drift/resync.ts';
 import { createPublication } from '../../../src/operations/replication/create-publication.ts';
 import { copyTables } from '../../../src/operations/replication/copy-tables.ts';
+import { swapped } from '../../../src/operations/replication/way-back.ts';
 import { grantReplicationRole } from '../../../src/operations/roles/grant-replication-role.ts';
 import { buildIndexes } from '../../../src/operations/schema/build-indexes.ts';
 import { awaitCatchUp } from '../../../src/operations/replication/await-catch-up.ts';
@@ -206,5 +208,25 @@ describe('between the last look and the fence', () => {
         { id: 4 },
       ]);
     });
+  });
+
+  test('on the way back each cluster is called what it is, and nobody is sent to a command for the other direction', async () => {
+    const back = swapped(pair.context(database));
+    await noteBaseline(back);
+    await pair.query('target', database, 'create table newest (id int primary key); alter table t add note text');
+    await pair.query('source', database, 'create table alone (id int primary key); drop table late');
+    const { findings } = await runOperation(checkDrift, back);
+    expect(findings.map(({ side, severity, message }) => [side, severity, message])).toEqual([
+      ['source', 'warning', 'table "public"."alone" is on the source alone'],
+      ['source', 'block', 'table "public"."late" was dropped on the source'],
+      ['target', 'block', 'table "public"."newest" was made on the target, and the source lacks it'],
+      ['target', 'block', 'table "public"."t": column "note" was added on the target (text)'],
+    ]);
+    expect(findings.map(({ remedy }) => remedy.split(':')[0])).toEqual([
+      'If nobody needs it, on the source, in that database',
+      'On the source, in that database',
+      'On the source, in that database',
+      'On the source, in that database',
+    ]);
   });
 });
