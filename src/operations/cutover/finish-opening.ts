@@ -4,7 +4,7 @@ import type { OperationContext } from '../../engine/operation.ts';
 import { sql } from '../../postgres/sql.ts';
 import { pairOf } from '../replication/pair.ts';
 import { eachOf } from './each-of.ts';
-import { letGo, letIn, letsIn, openAmong } from './let-in.ts';
+import { letGo, letIn, letsIn, openAmong, takeOver } from './let-in.ts';
 import { Opened, hasLeftSource, openedKey } from './opened.ts';
 
 /**
@@ -56,6 +56,7 @@ async function openThese(contexts: readonly OperationContext[]): Promise<void> {
   const decided = new Map(names.map((name) => [name, Opened.parse(notes.get(name))]));
   // Noted before anybody is in: from then on nothing of ours changes the databases, whoever tries the step again.
   await targetLedger.replaceAll(kind, decided);
+  await takeOver(first, names);
   await letIn(contexts, async (opened) => {
     const timedNotes = await timed(first, new Map(opened.map((name) => [name, decided.get(name)!])));
     await Promise.all([targetLedger.replaceAll(kind, timedNotes), sourceLedger.replaceAll(kind, timedNotes)]);

@@ -77,11 +77,15 @@ export async function letIn(
   await opened(limited);
 }
 
-/** From here on nothing of ours may touch them. A database on the new cluster that applications have left is ours again. */
-export async function letGo(
-  { sourceCluster, sourceLedger, targetLedger }: OperationContext,
+/** A database on the new cluster that applications leave is ours again. */
+export async function takeOver(
+  { sourceCluster, sourceLedger }: OperationContext,
   databases: readonly string[],
 ): Promise<void> {
-  if (sourceCluster.side === 'target') for (const name of databases) await sourceLedger.record(madeKey(name), {});
-  await targetLedger.forgetAll(madeKey('').kind, databases);
+  if (sourceCluster.side !== 'target') return;
+  await sourceLedger.replaceAll(madeKey('').kind, new Map(databases.map((name) => [name, {}])));
 }
+
+/** From here on nothing of ours may touch them. */
+export const letGo = ({ targetLedger }: OperationContext, databases: readonly string[]): Promise<void> =>
+  targetLedger.forgetAll(madeKey('').kind, databases);

@@ -2,7 +2,6 @@ import { expect, test } from 'vitest';
 import { runOperation } from '../../../src/engine/run-operation.ts';
 import type { AnyOperation } from '../../../src/engine/operation.ts';
 import { agreeToOpen } from '../../../src/operations/cutover/agreement.ts';
-import { openDecided } from '../../../src/operations/cutover/finish-opening.ts';
 import { closeTarget } from '../../../src/operations/databases/closed-database.ts';
 import { noteBaseline } from '../../../src/operations/drift/baseline.ts';
 import { pairOf } from '../../../src/operations/replication/pair.ts';
@@ -183,10 +182,11 @@ test.for<EngineName>(['native', 'pglogical'])('databases that open together (%s)
     databases: 2,
   });
   // Stopped when one was open, and still replicated.
-  await agreeToOpen(pair.context(undefined, returning), databases);
-  const first = pair.context(databases[0]!, returning);
-  await openDecided([first]);
-  await pair.engine.enable(pairOf(first));
+  const killer = new AbortController();
+  const killed = pair.context(undefined, { ...returning, signal: killer.signal });
+  const info = (text: unknown) => text === 'the fence is down' && killer.abort(new Error('killed by the test'));
+  const log = Object.assign(Object.create(killed.log) as typeof killed.log, { info });
+  await expect(runOperation(op.agreeToOpen, { ...killed, log })).rejects.toThrow('killed by the test');
   expect(await op.agreeToOpen.check(pair.context(undefined, returning))).toEqual({
     holds: false,
     missing: databases.toReversed(),
