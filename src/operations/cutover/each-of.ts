@@ -18,7 +18,7 @@ export const contextsOf = (context: OperationContext, databases = context.run.da
  * Does something for each of many databases, a few at a time, and gives its sessions back before the next one: a server has room for
  * few. What fails first ends it; those that are at it are waited for.
  */
-export async function eachOf<C extends Pick<OperationContext, 'source' | 'target'>, T>(
+export async function eachOf<C extends Pick<OperationContext, 'source'> & Partial<Pick<OperationContext, 'target'>>, T>(
   contexts: readonly C[],
   body: (context: C) => Promise<T>,
   atOnce = AT_ONCE,
@@ -36,7 +36,7 @@ export async function eachOf<C extends Pick<OperationContext, 'source' | 'target
         queue.length = 0;
         throw error;
       } finally {
-        await Promise.all([context.source, context.target].map((side) => giveSessionBack(side)));
+        await Promise.all([context.source, context.target].map((side) => side && giveSessionBack(side)));
       }
     }
   };

@@ -13,6 +13,7 @@ import { LedgerEntry, lockedNote } from '../../postgres/catalog/ledger-notes.ts'
 import { DatabaseError } from '../../postgres/errors.ts';
 import { fragment, id, lit, sql } from '../../postgres/sql.ts';
 import { privilegeStatements } from '../databases/privilege-statements.ts';
+import { eachOf } from './each-of.ts';
 import { hasLeftSource, leavesSource } from './opened.ts';
 import { giveBackLargeObjects, writingReader } from './readers.ts';
 
@@ -101,13 +102,14 @@ export async function lookAtFences(contexts: readonly FenceContext[]): Promise<R
       .map((state) => [state.database, state]),
   );
   const noted = groupBy(notes, ({ database }) => database);
-  const looks = contexts.map(async (context): Promise<[string, FenceLook]> => {
+  // Where readers may stay each database is asked what they can do in it.
+  const looks = await eachOf(contexts, async (context): Promise<[string, FenceLook]> => {
     const { name } = context.source;
     const state = states.get(name);
     if (!state) throw databaseGone(context);
     return [name, await judgeFence(context, state, noted.get(name) ?? [])];
   });
-  return new Map(await Promise.all(looks));
+  return new Map(looks);
 }
 
 export const databaseGone = ({ source }: FenceContext): PgconvoyError =>

@@ -71,6 +71,24 @@ test.for<EngineName>(['native', 'pglogical'])('databases that open together (%s)
     expect(fences).toContainEqual({ database, ...(verdict.holds ? verdict.output : {}) });
     await expect(pair.query('source', database, 'insert into t values (9)')).rejects.toThrow(/read-only transaction/);
   }
+  // A database that is asked what readers could do in it gives its session back for the next one: a server has room for few.
+  const proofs = await ledger.entriesOn(databases, ['fence-lsn']);
+  await ledger.replaceAll(
+    'fence-lsn',
+    new Map(proofs.map(({ database, before }) => [database, { ...Object(before), readers: ['nobody'] }])),
+  );
+  const sessions = async () => {
+    for (const database of databases) await pair.clusters.source.forget(database);
+    const [first, second] = databases.map((name) => lit(name).text);
+    return (
+      await pair.query('source', 'postgres', `select from pg_stat_activity where datname in (${first}, ${second})`)
+    ).length;
+  };
+  const known = await sessions();
+  await op.fenceTogether.check(fence());
+  await eventually(async () => expect(await sessions()).toBeLessThanOrEqual(known));
+  await ledger.replaceAll('fence-lsn', new Map(proofs.map(({ database, before: proof }) => [database, proof])));
+
   expect((await runOperation(op.awaitLsnTogether, fence())).output).toEqual({ databases: 2 });
   for (const database of databases)
     expect(await pair.query('target', database, 'select id from t')).toEqual([{ id: 1 }]);
