@@ -23,13 +23,13 @@ export const directionOf = ({ source, target }: Record<'source' | 'target', { re
   to: target.side,
 });
 
-const on = (side: Side): string => `On the ${side}, in that database:`;
+const onSide = (side: Side): string => `On the ${side}, in that database:`;
 
 /** What makes on one side what is new on the other: a command, which knows one direction, or a person. */
 export const resync = (database: string, { to }: Direction): string =>
   to === 'target'
     ? `pgconvoy resync ${shellWord(database)}`
-    : `${on(to)} make alike by hand what is missing (pgconvoy resync is for the way to the target); or accept schema-drift in the configuration, with the reason: then it stays as it is, without the rows.`;
+    : `${onSide(to)} make alike by hand what is missing (pgconvoy resync is for the way to the target); or accept schema-drift in the configuration, with the reason: then it stays as it is, without the rows.`;
 
 /** The same behind something else that is to be done. */
 const thenResync = (database: string, direction: Direction): string =>
@@ -62,7 +62,7 @@ export function describeDrift(drift: ObjectDrift, database: string, direction: D
       return {
         object,
         message: `table ${quoted(schema, name)} was renamed to ${object} on the ${from}`,
-        remedy: `${on(to)}${moved}${renamed} ${thenResync(database, direction)}`,
+        remedy: `${onSide(to)}${moved}${renamed} ${thenResync(database, direction)}`,
         harmless: false,
       };
     }
@@ -70,7 +70,7 @@ export function describeDrift(drift: ObjectDrift, database: string, direction: D
       return {
         object,
         message: `${what} was dropped on the ${from}, and the ${to} still has it`,
-        remedy: `${on(to)} DROP ${wordOf(drift.kind)} ${object};`,
+        remedy: `${onSide(to)} DROP ${wordOf(drift.kind)} ${object};`,
         harmless: false,
       };
     case 'extra':
@@ -91,7 +91,7 @@ function changed(drift: ObjectDrift, object: string, what: string, database: str
   const notes = parts.flatMap(({ note }) => note ?? []);
   const rest = parts.some(({ statement, note }) => statement === undefined && note === undefined);
   const steps = [
-    ...(lines.length > 0 ? [`${on(direction.to)} ${lines.join(' ')}`] : []),
+    ...(lines.length > 0 ? [`${onSide(direction.to)} ${lines.join(' ')}`] : []),
     ...notes,
     ...(rest ? [(lines.length + notes.length > 0 ? thenResync : resync)(database, direction)] : []),
   ];
