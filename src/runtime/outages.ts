@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import * as z from 'zod';
 import { errorText } from '../errors.ts';
 import type { Logger } from '../log.ts';
@@ -14,12 +15,15 @@ import {
 } from '../postgres/catalog/agreement.ts';
 import type { BoundCluster, Side } from '../postgres/cluster.ts';
 import { Ledger } from '../postgres/ledger.ts';
+import { sql } from '../postgres/sql.ts';
 import { openContext } from './context.ts';
 import type { Clusters } from './context.ts';
 import { engineOf } from './engine.ts';
 
 /** A server that is away is not waited for longer, milliseconds. */
 export const MOST_MS = 15_000;
+/** How long the cluster that would have been opened may take to answer, milliseconds. */
+const ANSWER_MS = 5_000;
 /** Databases given back at the same time: each costs a session or two. */
 const AT_ONCE = 8;
 
@@ -122,11 +126,13 @@ export async function giveBackAll(
   request: GiveBackRequest,
   outages: readonly Outage[],
 ): Promise<{ readonly given: readonly Outage[]; readonly kept: readonly Outage[] }> {
+  if (outages.length === 0) return { given: [], kept: [] };
+  const targetAway = !(await answers(request));
   const queue = [...outages];
   const [given, kept]: [Outage[], Outage[]] = [[], []];
   const drain = async () => {
     for (let next = queue.shift(); next; next = queue.shift()) {
-      const outcome = await giveBackOne(request, next);
+      const outcome = await giveBackOne(request, next, targetAway);
       if (outcome === undefined) kept.push(next);
       else if (outcome) given.push(next);
     }
@@ -135,15 +141,31 @@ export async function giveBackAll(
   return { given, kept };
 }
 
+/** Whether the cluster that would have been opened does: one that has vanished would hold up each of many databases for its own time. */
+async function answers({ clusters, side, log, signal }: GiveBackRequest): Promise<boolean> {
+  const other = side === 'source' ? 'target' : 'source';
+  const bound = clusters[other].bind({ applicationName: 'pgconvoy/keeper', signal });
+  const asked = bound.maintenance.run(sql`select`).then(
+    () => true,
+    () => false,
+  );
+  const answered = await Promise.race([asked, sleep(ANSWER_MS, false, { ref: false })]);
+  void asked.then(() => bound.close());
+  if (!answered) log.warn({ side: other }, 'it does not answer: triggers that fire during replication stay there');
+  return answered;
+}
+
 /** Undefined where it could not be done. */
 async function giveBackOne(
   { clusters, side, why, log, signal }: GiveBackRequest,
   outage: Outage,
+  targetAway: boolean,
 ): Promise<boolean | undefined> {
   const { database, run, together } = outage;
   const options = { together, back: side === 'target' };
   const { context, close } = openContext(clusters, {
-    engine: await engineOf(clusters, signal, options),
+    // Nothing of this is the engine's business, so nobody need be asked which one it is.
+    engine: await engineOf(clusters, signal, { ...options, sourceAway: true }),
     applicationName: 'pgconvoy/keeper',
     database,
     input: {},
@@ -154,7 +176,7 @@ async function giveBackOne(
     progress: () => {},
   });
   try {
-    const given = await giveBack(context, why(outage));
+    const given = await giveBack(context, why(outage), targetAway);
     if (given) log.warn({ database, run }, `given back to the ${side}: ${why(outage)}; it goes on replicating`);
     return given;
   } catch (error) {

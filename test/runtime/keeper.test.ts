@@ -1,3 +1,6 @@
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { runOperation } from '../../src/engine/run-operation.ts';
@@ -10,7 +13,9 @@ import { giveBack } from '../../src/operations/cutover/give-back.ts';
 import { openTarget } from '../../src/operations/cutover/open-target.ts';
 import { raiseFences } from '../../src/operations/cutover/raise-fence.ts';
 import { createDeferredTriggers } from '../../src/operations/schema/create-deferred-triggers.ts';
+import { Cluster } from '../../src/postgres/cluster.ts';
 import { lookAfter } from '../../src/runtime/keeper.ts';
+import { giveBackAll, readOutages } from '../../src/runtime/outages.ts';
 import { TestPair } from '../helpers/pair.ts';
 import { schemaOnBothSides, walkTo } from '../helpers/streaming.ts';
 import { eventually } from '../helpers/wait.ts';
@@ -127,6 +132,28 @@ test('opening and taking the fence down at the same moment: one of the two, neve
     expect((await notes(one)).includes('fence')).toBe(decided);
     await pair.context(one).sourceLedger.forget({ kind: 'opened', database: one });
     await fenceSource.undo!(pair.context(one));
+  }
+});
+
+test('a target that has vanished holds nobody up', async () => {
+  // It takes connections, and never says a word.
+  const hole = createServer(() => {}).listen(0, '127.0.0.1');
+  await once(hole, 'listening');
+  const { port } = hole.address() as AddressInfo;
+  const address = { ...pair.clusters.target.address, port, connectTimeoutMs: 20_000 };
+  const clusters = { ...pair.clusters, target: new Cluster('target', address, 'postgres') };
+  const signal = AbortSignal.timeout(15_000);
+  try {
+    for (const database of [one, other]) await fence(database, { together: true });
+    const { outages } = await readOutages(clusters, 'source', signal);
+    const request = { clusters, side: 'source', why: () => 'it is late', log: createLogger('silent'), signal } as const;
+    expect((await giveBackAll(request, outages)).given.map(({ database }) => database)).toEqual(
+      expect.arrayContaining([one, other]),
+    );
+    expect(signal.aborted).toBe(false);
+    expect([await isFenced(one), await isFenced(other)]).toEqual([false, false]);
+  } finally {
+    hole.close();
   }
 });
 

@@ -20,9 +20,10 @@ type GiveBackContext = FenceContext & TrafficContext & SnapshotContext;
  * The one way back before opening: the fence is down, and who waits in front of the database goes on. A database that was opened
  * meanwhile keeps its fence; who waits goes on to where it is open.
  * @param why where its run is not over by that: then the run does not fence again by itself
+ * @param targetAway the target does not answer: it is not asked
  * @returns whether anything of an outage was left to be ended
  */
-export async function giveBack(context: GiveBackContext, why?: string): Promise<boolean> {
+export async function giveBack(context: GiveBackContext, why?: string, targetAway = false): Promise<boolean> {
   const { source, sourceLedger, run } = context;
   const note = async () => {
     if (why !== undefined)
@@ -30,14 +31,14 @@ export async function giveBack(context: GiveBackContext, why?: string): Promise<
   };
   await forgetHooks(context);
   const lowered = await lowerFence(context, async () => {
-    await quieten(context);
+    if (!targetAway) await quieten(context);
     await note();
   });
   const waits = !lowered && (await isPaused(context)) && !(await hasLeftSource(context));
   if (waits) await note();
   await releaseTraffic(context);
   // The target may be away: then these end by themselves.
-  if (lowered)
+  if (lowered && !targetAway)
     await dropSnapshots(context).catch((error: unknown) =>
       context.log.warn({ reason: errorText(error) }, 'snapshots stay'),
     );
