@@ -1,6 +1,6 @@
 import * as z from 'zod';
-import { sql } from '../sql.ts';
-import type { Sql } from '../sql.ts';
+import { fragment, sql } from '../sql.ts';
+import type { Fragment, Sql } from '../sql.ts';
 import { NOT_USERS, NOT_USERS_EXTENSIONS } from './schemas.ts';
 
 export const DatabaseDefinition = z.object({
@@ -69,11 +69,22 @@ export const PrivilegeOnDatabase = DatabasePrivilege.extend({ database: z.string
 /** What everybody may do with a database by an ACL given as text, or by its owner's default where that is null. */
 export const databasePrivileges = (name: string, acl: string | null): Sql => privilegesByAcl(new Map([[name, acl]]));
 
+const unquoted = (name: Fragment): Fragment =>
+  fragment`case when ${name} like '"%' then replace(substr(${name}, 2, length(${name}) - 2), '""', '"') else ${name} end`;
+
+/** An item whose roles are still there: what was granted to others, or by them, nobody has any more, and the server would refuse the whole. */
+const namesRoles = fragment`
+  not exists (
+    select from (values (substring(i.item from '^("(?:[^"]|"")*"|[^"=]*)=')),
+                        (substring(i.item from '/("(?:[^"]|"")*"|[^"/]*)$'))) n (name)
+     where n.name <> '' and not exists (select from pg_roles r where r.rolname = (${unquoted(fragment`n.name`)})::name))`;
+
 /** The same of many databases, each with its ACL. */
 export const privilegesByAcl = (acls: ReadonlyMap<string, string | null>): Sql =>
   privileges(
     sql`pg_database d join unnest(${[...acls.keys()]}::text[], ${[...acls.values()]}::text[]) w (name, acl) on w.name = d.datname`,
-    sql`coalesce(w.acl::aclitem[], acldefault('d', d.datdba))`,
+    sql`case when w.acl is null then acldefault('d', d.datdba)
+             else array(select i.item::aclitem from unnest(w.acl::text[]) i (item) where ${namesRoles}) end`,
   );
 
 /** The same of what a database has now. */

@@ -101,6 +101,21 @@ describe.each([10, 17] as const)('on PostgreSQL %i', (major) => {
     expect(row).toEqual({ same: true });
   });
 
+  test('a role that is dropped behind the fence keeps it from nobody else', async () => {
+    const database = await applicationDatabase('dropped');
+    const before = await definition(database);
+    const role = pg.escapeIdentifier(pair.name('gone "tomorrow", = /x'));
+    await pair.query(
+      'source',
+      'postgres',
+      `create role ${role}; grant connect on database ${pg.escapeIdentifier(database)} to ${role}`,
+    );
+    await runOperation(fenceSource, pair.context(database));
+    await pair.query('source', 'postgres', `drop role ${role}`);
+    expect(await fenceSource.undo!(pair.context(database))).toBe(true);
+    expect(await definition(database)).toEqual(before);
+  });
+
   test('killed in the middle, it converges', async () => {
     const database = await applicationDatabase('killed');
     const before = await definition(database);
