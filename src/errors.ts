@@ -94,3 +94,16 @@ export function errorText(error: unknown): string {
   if (error instanceof PgconvoyError) return error.text;
   return error instanceof Error ? error.message : String(error);
 }
+
+/**
+ * Takes passwords out of a text of somebody else (a driver, a server): URLs with user and password, and
+ * `password=…` of a connection string. Our own texts never hold one.
+ */
+export function withoutSecrets(text: string): string {
+  return text
+    .replace(/([a-z][a-z0-9+.-]*:\/\/)[^\s/@]*@/gi, '$1***@')
+    .replace(
+      /\b(password|passwd|pwd|secret)(\s*[=:]\s*)('(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.)*"|[^\s,;&]+)/gi,
+      '$1$2***',
+    );
+}

@@ -2,10 +2,10 @@ import { DelayedError } from 'bullmq';
 import type { Job, Processor } from 'bullmq';
 import { createHash } from 'node:crypto';
 import type { Config } from '../config/schema.ts';
-import { errorText, PgconvoyError } from '../errors.ts';
+import { errorText, PgconvoyError, withoutSecrets } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Queues } from './queues.ts';
-import { redactedError, withoutSecrets } from './redact.ts';
+import { redactedError } from './redact.ts';
 import { failureText, stepErrorOf } from './step-error.ts';
 
 /** What people can be told of; `trial`: nothing has happened, somebody tries whether messages arrive. */

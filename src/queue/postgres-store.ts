@@ -7,12 +7,11 @@ import {
   withBackend,
 } from 'bullmq';
 import type { FlowProducer, Processor, QueueBaseOptions, Queue, Worker, WorkerOptions } from 'bullmq';
-import { ConfigError, PgconvoyError, UnreachableError } from '../errors.ts';
+import { ConfigError, PgconvoyError, UnreachableError, withoutSecrets } from '../errors.ts';
 import { QUEUE_SINCE, QueueServer, troubleOf } from '../postgres/queue-server.ts';
 import type { QueueAddress } from '../postgres/queue-server.ts';
 import * as tables from '../postgres/queue-tables.ts';
 import type { QueueGreeting } from '../postgres/queue-tables.ts';
-import { withoutSecrets } from './redact.ts';
 import { inTime } from './store.ts';
 import type { Identify, JobFields, JobName, JobPlace, Profile, QueueWarning, Store } from './store.ts';
 

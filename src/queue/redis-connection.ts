@@ -1,8 +1,7 @@
 import { Cluster, Redis } from 'ioredis';
 import type { RedisOptions } from 'ioredis';
-import { ConfigError, UnreachableError } from '../errors.ts';
+import { ConfigError, UnreachableError, withoutSecrets } from '../errors.ts';
 import type { PgconvoyError } from '../errors.ts';
-import { withoutSecrets } from './redact.ts';
 import { inTime } from './store.ts';
 import type { Profile, QueueConfig, QueueWarning } from './store.ts';
 

@@ -1,5 +1,4 @@
-import { ExitCode, PgconvoyError } from '../errors.ts';
-import { withoutSecrets } from './redact.ts';
+import { ExitCode, PgconvoyError, withoutSecrets } from '../errors.ts';
 import type { Approval, StepError } from './types.ts';
 
 /** Why a step of a cancelled run did not run, or did not go on. */

@@ -4,15 +4,19 @@ import type { ConfigInput } from '../../src/config/schema.ts';
 import { eachDatabase } from '../../src/engine/workflow.ts';
 import { runOperation } from '../../src/engine/run-operation.ts';
 import { createLogger } from '../../src/log.ts';
+import { readApplyErrors } from '../../src/operations/replication/apply-errors.ts';
+import { awaitCatchUp } from '../../src/operations/replication/await-catch-up.ts';
 import { copySnapshot } from '../../src/operations/replication/copy-snapshot.ts';
+import { copyTables } from '../../src/operations/replication/copy-tables.ts';
 import { createSubscription } from '../../src/operations/replication/create-subscription.ts';
+import { pairOf } from '../../src/operations/replication/pair.ts';
+import { swapped } from '../../src/operations/replication/way-back.ts';
 import { Cluster as ReachedCluster } from '../../src/postgres/cluster.ts';
 import { lit, sql } from '../../src/postgres/sql.ts';
 import { readLag } from '../../src/queue/lag-record.ts';
 import type { Notice } from '../../src/queue/notices.ts';
 import { readWatch } from '../../src/queue/watch-record.ts';
 import { slotName } from '../../src/replication/names.ts';
-import { readApplyErrors } from '../../src/runtime/status/apply-errors.ts';
 import { readStatus } from '../../src/runtime/status/read-status.ts';
 import { startWatchdog, Watcher } from '../../src/runtime/watchdog/watchdog.ts';
 import type { Clusters } from '../../src/runtime/context.ts';
@@ -192,6 +196,15 @@ test.each(['csvlog', 'stderr'])('what a worker of 15 has said last is read from 
         ),
       }),
     );
+    // On the way back the step that waits for its rows gives the words of the old cluster, which applies them.
+    await expect(runOperation(awaitCatchUp, swapped(pair.context(database)))).rejects.toMatchObject({
+      message: expect.stringMatching(
+        /^source, database .* so the source cannot catch up; its worker has said last: duplicate key value violates/,
+      ),
+      hint: expect.stringMatching(
+        /^Usually an object differs from the target, or somebody has written a row on the source/,
+      ),
+    });
     expect((await readApplyErrors(bound, ['nobody'])).get('nobody')).toEqual({
       unread: expect.stringContaining('no error'),
     });
@@ -199,6 +212,29 @@ test.each(['csvlog', 'stderr'])('what a worker of 15 has said last is read from 
     await bound.close();
     await pair.query('source', database, `alter subscription ${slotName(database)} disable`);
   }
+});
+
+test('a copy that does not come on says why', async () => {
+  const database = await schemaOnBothSides(
+    pair,
+    'no room for it',
+    'create table t (id int primary key)',
+    'insert into t values (1)',
+  );
+  await pair.query('target', database, 'alter table t add check (id > 5)');
+  await walkTo(pair, database, 'create-subscription');
+  const context = pair.context(database);
+  await context.engine.enable(pairOf(context));
+  await eventually(async () =>
+    expect((await readApplyErrors(context.targetCluster, [database])).get(database)).toHaveProperty('text'),
+  );
+  const { deadlines } = context.settings;
+  const impatient = { ...context, settings: { ...context.settings, deadlines: { ...deadlines, copyStall: 2_000 } } };
+  await expect(runOperation(copyTables, impatient)).rejects.toMatchObject({
+    message: expect.stringMatching(/has not come on for .*has said last: new row for relation "t" violates check/),
+    hint: 'Mend what the worker has said, then retry the step.',
+  });
+  await copyTables.undo!(context);
 });
 
 test('where our role may not read the log, it says so', async () => {

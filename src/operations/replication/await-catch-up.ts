@@ -6,6 +6,7 @@ import type { OperationContext } from '../../engine/operation.ts';
 import { openedDatabase } from '../cutover/opened.ts';
 import { lookForDrift } from '../drift/look.ts';
 import { endRehearsal } from '../rehearsal/hold-target.ts';
+import { lastWords } from './apply-errors.ts';
 import { refuseWithoutSlot } from './lost-slot.ts';
 import { pairOf } from './pair.ts';
 
@@ -76,18 +77,21 @@ export const awaitCatchUp = defineOperation({
       const errors = state.errors ?? down.times;
       // Whatever arrives in between shows that it goes on; new WAL alone makes the lag grow.
       if (state.lagBytes < failing.lagBytes) failing = { lagBytes: state.lagBytes, errors };
-      if (errors - failing.errors >= FAILURES) throw doesNotApply(context, FAILURES, await drifted(context));
+      if (errors - failing.errors >= FAILURES) throw await doesNotApply(context, FAILURES);
       progress({ done: most - state.lagBytes, total: most, unit: 'bytes', note: describe(state) });
       if (Date.now() > deadline) {
         await refuseWithoutSlot(context);
         const drift = state.running ? undefined : await drifted(context);
+        const words = state.running ? undefined : await lastWords(context);
         throw new DeadlineExceeded(
-          `${context.target.side}, database "${source.name}": not caught up within ${settings.deadlines.catchUp} ms (to ${input.bytes} bytes): ${describe(state)}${drift ? `; ${drift.message}` : ''}`,
+          `${context.target.side}, database "${source.name}": not caught up within ${settings.deadlines.catchUp} ms (to ${input.bytes} bytes): ${describe(state)}${drift ? `; ${drift.message}` : ''}${words?.said ?? ''}`,
           {
             hint: state.running
-              ? 'Wait for a quieter time or end long transactions on the source, then retry the step.'
+              ? `Wait for a quieter time or end long transactions on the ${source.side}, then retry the step.`
               : (drift?.hint ??
-                "The subscription's worker does not stay up: the reason is in the target server's log. Mend it, then retry the step."),
+                (words?.said
+                  ? "The subscription's worker does not stay up. Mend what it has said, then retry the step."
+                  : `The subscription's worker does not stay up: the reason is in the ${context.target.side} server's log${words?.unread ?? ''}. Mend it, then retry the step.`)),
           },
         );
       }
@@ -125,13 +129,18 @@ async function drifted(context: OperationContext): Promise<Drift | undefined> {
   return likely && { message: likely.message, hint: `${likely.remedy} Then retry the step.` };
 }
 
-function doesNotApply({ source, target }: OperationContext, failures: number, drift: Drift | undefined): PgconvoyError {
+async function doesNotApply(context: OperationContext, failures: number): Promise<PgconvoyError> {
+  const { source, target } = context;
+  const drift = await drifted(context);
+  const { said, unread } = await lastWords(context);
   return new PgconvoyError(
-    `${target.side}, database "${source.name}": the subscription's worker has failed ${failures} times in a row to apply a change, so the target cannot catch up${drift ? `; ${drift.message}` : ''}`,
+    `${target.side}, database "${source.name}": the subscription's worker has failed ${failures} times in a row to apply a change, so the ${target.side} cannot catch up${drift ? `; ${drift.message}` : ''}${said}`,
     {
       hint:
         drift?.hint ??
-        "The reason is in the target server's log (look for `logical replication`, or `pglogical`): usually an object that differs from the source, or a row that somebody has written on the target. Mend it, then retry the step.",
+        (said
+          ? `Usually an object differs from the ${source.side}, or somebody has written a row on the ${target.side}. Mend it, then retry the step.`
+          : `The reason is in the ${target.side} server's log${unread}; look there for \`logical replication\`, or \`pglogical\`: usually an object that differs from the ${source.side}, or a row that somebody has written on the ${target.side}. Mend it, then retry the step.`),
     },
   );
 }

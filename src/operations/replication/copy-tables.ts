@@ -6,6 +6,7 @@ import type { OperationContext, Progress } from '../../engine/operation.ts';
 import type { SubscriptionState, TableName } from '../../replication/engine.ts';
 import { tableKey, tablesWithout } from '../../replication/table-names.ts';
 import { openedDatabase, refuseWhenOpened } from '../cutover/opened.ts';
+import { lastWords } from './apply-errors.ts';
 import { copyTrouble } from './copy-trouble.ts';
 import { emptyTables } from './empty-tables.ts';
 import { refuseWithoutSlot } from './lost-slot.ts';
@@ -131,7 +132,7 @@ async function untilAllStream(context: OperationContext, published: readonly Tab
         note = trouble.message;
       }
       if (trouble?.lasting) throw new PgconvoyError(trouble.message, { hint: trouble.hint });
-      if (quiet > settings.deadlines.copyStall) throw stalled(context, quiet, trouble);
+      if (quiet > settings.deadlines.copyStall) throw await stalled(context, quiet, trouble);
     }
     progress({ ...now, ...(note === undefined ? {} : { note }) });
     await sleep(look, undefined, { signal });
@@ -139,17 +140,20 @@ async function untilAllStream(context: OperationContext, published: readonly Tab
   }
 }
 
-function stalled(
-  { source }: OperationContext,
+async function stalled(
+  context: OperationContext,
   quiet: number,
   trouble: { readonly message: string; readonly hint: string } | undefined,
-): DeadlineExceeded {
+): Promise<DeadlineExceeded> {
+  const words = trouble ? undefined : await lastWords(context);
   return new DeadlineExceeded(
-    `database "${source.name}": the copy has not come on for ${Math.round(quiet / 1_000)} s${trouble ? `: ${trouble.message}` : ''}`,
+    `database "${context.source.name}": the copy has not come on for ${Math.round(quiet / 1_000)} s${trouble ? `: ${trouble.message}` : ''}${words?.said ?? ''}`,
     {
       hint:
         trouble?.hint ??
-        'See the logs of both servers: on the target, look for `logical replication`. Then retry the step.',
+        (words?.said
+          ? 'Mend what the worker has said, then retry the step.'
+          : `The reason is in the logs of both servers: in the target's${words?.unread ?? ''} look for \`logical replication\`, or \`pglogical\`. Then retry the step.`),
     },
   );
 }

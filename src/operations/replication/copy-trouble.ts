@@ -5,6 +5,7 @@ import { describeLockHolder, lockHolders } from '../../postgres/locks.ts';
 import { id, sql } from '../../postgres/sql.ts';
 import type { SubscriptionState, TableName } from '../../replication/engine.ts';
 import { tableKey } from '../../replication/table-names.ts';
+import { lastWords } from './apply-errors.ts';
 import { nonEmptyTables } from './non-empty-tables.ts';
 import { pairOf } from './pair.ts';
 import { pglogicalTrouble } from './pglogical-trouble.ts';
@@ -153,9 +154,10 @@ async function lockTrouble(
 const Use = z.object({ used: z.number(), most: z.number() });
 
 async function capacityTrouble(
-  { source, sourceCluster, targetCluster }: OperationContext,
+  context: OperationContext,
   subscription: SubscriptionState,
 ): Promise<Trouble | undefined> {
+  const { source, sourceCluster, targetCluster } = context;
   const slots = await sourceCluster.maintenance.one(
     Use,
     sql`select count(*)::int as used, current_setting('max_replication_slots')::int as most from pg_replication_slots`,
@@ -177,10 +179,13 @@ async function capacityTrouble(
   if (senders.used >= senders.most) return full('source', 'max_wal_senders', senders);
   if (workers.used >= workers.most) return full('target', 'max_logical_replication_workers', workers);
   if (subscription.running) return undefined;
+  const { said, unread } = await lastWords(context);
   return {
     lasting: false,
-    message: `target, database "${source.name}": the subscription's worker does not stay up`,
-    hint: "The reason is in the target server's log: look there for `logical replication`.",
+    message: `target, database "${source.name}": the subscription's worker does not stay up${said}`,
+    hint: said
+      ? 'Mend what it has said, then retry the step.'
+      : `The reason is in the target server's log${unread}: look there for \`logical replication\`.`,
   };
 }
 

@@ -9,6 +9,7 @@ import type { SubscriptionState } from '../../replication/engine.ts';
 import { judgeSourceSettings } from '../checks/clusters/source-settings.ts';
 import { judgePglogical } from '../checks/clusters/pglogical.ts';
 import { findingsIn } from '../checks/concern.ts';
+import { lastWords } from './apply-errors.ts';
 import type { Trouble } from './copy-trouble.ts';
 
 /** Why pglogical's workers do not come on: they too tell it to the server's log alone. */
@@ -25,15 +26,19 @@ export async function pglogicalTrouble(
   ];
   if (finding) return { lasting: true, message: finding.message, hint: `${finding.remedy} Then retry the step.` };
   if (subscription.running) return undefined;
-  return (
+  const noRoom =
     (await workersTrouble('source', sourceCluster, source.name)) ??
     (await workersTrouble('target', targetCluster, source.name)) ??
-    (await originsTrouble(targetCluster, source.name)) ?? {
-      lasting: subscription.broken === true,
-      message: `target, database "${source.name}": ${subscription.broken ? "pglogical's copy has failed" : "pglogical's worker does not stay up"}`,
-      hint: "The reason is in the target server's log: look there for `pglogical apply`. Mend it, then retry the step.",
-    }
-  );
+    (await originsTrouble(targetCluster, source.name));
+  if (noRoom) return noRoom;
+  const { said, unread } = await lastWords(context);
+  return {
+    lasting: subscription.broken === true,
+    message: `target, database "${source.name}": ${subscription.broken ? "pglogical's copy has failed" : "pglogical's worker does not stay up"}${said}`,
+    hint: said
+      ? 'Mend what it has said, then retry the step.'
+      : `The reason is in the target server's log${unread}: look there for \`pglogical apply\`. Mend it, then retry the step.`,
+  };
 }
 
 const serverFindings = async (side: Side, cluster: BoundCluster) =>

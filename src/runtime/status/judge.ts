@@ -2,7 +2,7 @@ import type { SlotLag, WorkerUse } from '../../postgres/catalog/replication-lag.
 import type { Side } from '../../postgres/cluster.ts';
 import type { SubscriptionOverview } from '../../replication/engine.ts';
 import type { TableCounts } from '../../replication/table-counts.ts';
-import type { Failure } from './apply-errors.ts';
+import type { Failure } from '../../operations/replication/apply-errors.ts';
 import type { DatabaseSetup, DatabaseStatus } from './types.ts';
 
 /** What both clusters say of one database; a side that cannot be asked says nothing. */

@@ -16,7 +16,7 @@ import { nativeEngine } from '../../replication/native.ts';
 import { mayTakePart } from '../databases.ts';
 import type { Clusters } from '../context.ts';
 import { engineOf } from '../engine.ts';
-import { readApplyErrors } from './apply-errors.ts';
+import { readApplyErrors } from '../../operations/replication/apply-errors.ts';
 import { judge, mayFail } from './judge.ts';
 import type { Seen } from './judge.ts';
 import { readClosely } from './read-closely.ts';

@@ -1,6 +1,6 @@
 import type { Side } from '../../postgres/cluster.ts';
 import type { SubscriptionOverview } from '../../replication/engine.ts';
-import type { Failure } from './apply-errors.ts';
+import type { Failure } from '../../operations/replication/apply-errors.ts';
 import type { TableCounts } from '../../replication/table-counts.ts';
 
 /**

@@ -4,7 +4,7 @@ import { ConfigError, ExitCode } from '../../../src/errors.ts';
 import { defineOperation, definePreflight, holds } from '../../../src/engine/operation.ts';
 import { approval, cluster, defineWorkflow, eachDatabase, undo } from '../../../src/engine/workflow.ts';
 import { stagesOf } from '../../../src/engine/plan.ts';
-import { withoutSecrets } from '../../../src/queue/redact.ts';
+import { withoutSecrets } from '../../../src/errors.ts';
 import { fingerprintOf, firstChange } from '../../../src/queue/run-plan.ts';
 import { gateId, lastIdsOf, runOf, stepId } from '../../../src/queue/queues.ts';
 import { runId } from '../../../src/queue/runs.ts';

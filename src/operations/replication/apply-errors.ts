@@ -1,10 +1,11 @@
 import * as z from 'zod';
+import type { OperationContext } from '../../engine/operation.ts';
+import { withoutSecrets } from '../../errors.ts';
 import type { BoundCluster } from '../../postgres/cluster.ts';
 import type { LogEntry } from '../../postgres/log-entries.ts';
 import { readLogEnd } from '../../postgres/server-log.ts';
 import type { Unread } from '../../postgres/server-log.ts';
 import { sql } from '../../postgres/sql.ts';
-import { withoutSecrets } from '../../queue/redact.ts';
 import { OURS, subscriptionName } from '../../replication/names.ts';
 
 /** By database: what its worker has said last, or why that cannot be read. */
@@ -41,6 +42,24 @@ export async function readApplyErrors(
   } catch {
     return new Map();
   }
+}
+
+/** For the error of a step whose database does not get its rows. */
+export interface LastWords {
+  /** Behind a message: what the worker has said last, or nothing. */
+  readonly said: string;
+  /** Why that could not be read, in brackets behind where it stands, or nothing. */
+  readonly unread: string;
+}
+
+/** What the worker of this step's database has said last on the cluster that applies. */
+export async function lastWords({
+  target,
+  targetCluster,
+}: Pick<OperationContext, 'target' | 'targetCluster'>): Promise<LastWords> {
+  const failure = (await readApplyErrors(targetCluster, [target.name])).get(target.name);
+  if (failure && 'text' in failure) return { said: `; its worker has said last: ${failure.text}`, unread: '' };
+  return { said: '', unread: failure ? ` (${failure.unread})` : '' };
 }
 
 /**
