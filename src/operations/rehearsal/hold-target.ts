@@ -14,6 +14,7 @@ import { PUT_BACK } from './put-back.ts';
 
 const LOOK_FIRST_MS = 3;
 const LOOK_MOST_MS = 50;
+const REST_MS = 5_000;
 
 /**
  * In a rehearsal: the target has everything up to a position of the source, and its subscription is off, so that it stands still as it
@@ -34,7 +35,7 @@ export const holdTarget = defineOperation({
   async check(context) {
     if (await openedDatabase(context)) return holds({});
     const held = await heldTarget(context);
-    return held?.lsn && (await isStill(context)) ? holds({ lsn: held.lsn }) : lacks(['the subscription is on']);
+    return held?.lsn && (await comesToRest(context)) ? holds({ lsn: held.lsn }) : lacks(['the subscription is on']);
   },
 
   async apply(context) {
@@ -80,6 +81,17 @@ export async function endRehearsal(context: OperationContext): Promise<boolean> 
 async function isStill(context: OperationContext): Promise<boolean> {
   const { enabled, running } = await context.engine.subscription(pairOf(context));
   return !enabled && !running;
+}
+
+/** A worker that was just being started when the subscription went off sees that, and ends before it applies anything. */
+async function comesToRest(context: OperationContext): Promise<boolean> {
+  const pair = pairOf(context);
+  const most = Date.now() + REST_MS;
+  for (;;) {
+    const { enabled, running } = await context.engine.subscription(pair);
+    if (enabled || !running || Date.now() > most) return !enabled && !running;
+    await sleep(LOOK_MOST_MS, undefined, { signal: context.signal });
+  }
 }
 
 /** Where the database's subscription is gone meanwhile, only the note is left to take back. */
