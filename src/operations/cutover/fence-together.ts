@@ -4,6 +4,7 @@ import { contextsOf } from './each-of.ts';
 import { FenceOutput } from './fence-source.ts';
 import { lookAtFences } from './fence.ts';
 import { fenceThese } from './fence-these.ts';
+import { openedDatabases } from './opened.ts';
 
 /**
  * Nobody writes to any database that is switched over together with others: here their write outage begins, at the same time. Each has its
@@ -23,7 +24,13 @@ export const fenceTogether = defineOperation({
     const contexts = contextsOf(context);
     const looks = await lookAtFences(contexts);
     const fences = contexts.map((each) => ({ context: each, ...looks.get(each.source.name)! }));
-    const missing = fences.filter(({ fence }) => !fence);
+    const unfenced = fences.filter(({ fence }) => !fence);
+    const opened =
+      unfenced.length > 0
+        ? await openedDatabases(context.targetLedger, context.targetCluster)
+        : new Map<string, never>();
+    // What applications have left before belongs to its owner, fence and all.
+    const missing = unfenced.filter(({ context: { source } }) => !opened.has(source.name));
     if (missing.length > 0) return lacks(missing);
     return holds({
       databases: fences.flatMap(({ context: { source }, fence }) =>

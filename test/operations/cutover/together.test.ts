@@ -171,6 +171,11 @@ test.for<EngineName>(['native', 'pglogical'])('databases that open together (%s)
   }
   // All in the same moment.
   expect(new Set(openings).size).toBe(1);
+  // The old one belongs to its owner again: a later pass leaves it alone.
+  await pair.query('source', 'postgres', `alter database ${name} connection limit 7`);
+  for (const step of [op.fenceTogether, op.awaitLsnTogether, op.copyPrivilegesTogether, op.agreeToOpen])
+    expect((await runOperation(step, pair.context(undefined, opening))).changed).toBe(false);
+  expect((await runOperation(op.switchReverseTogether, pair.context(undefined, back))).changed).toBe(false);
 
   // What came over does not come back, what is new comes once.
   const backwards = async () => {
