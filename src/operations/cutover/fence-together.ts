@@ -25,13 +25,12 @@ export const fenceTogether = defineOperation({
     const looks = await lookAtFences(contexts);
     const fences = contexts.map((each) => ({ context: each, ...looks.get(each.source.name)! }));
     const unfenced = fences.filter(({ fence }) => !fence);
-    const opened =
-      unfenced.length > 0
-        ? await openedDatabases(context.targetLedger, context.targetCluster)
-        : new Map<string, never>();
-    // What applications have left before belongs to its owner, fence and all.
-    const missing = unfenced.filter(({ context: { source } }) => !opened.has(source.name));
-    if (missing.length > 0) return lacks(missing);
+    if (unfenced.length > 0) {
+      // What applications have left before belongs to its owner, fence and all.
+      const opened = await openedDatabases(context.targetLedger, context.targetCluster);
+      const missing = unfenced.filter(({ context: { source } }) => !opened.has(source.name));
+      if (missing.length > 0) return lacks(missing);
+    }
     return holds({
       databases: fences.flatMap(({ context: { source }, fence }) =>
         fence ? [{ database: source.name, ...fence }] : [],

@@ -9,7 +9,7 @@ import {
   presentPrivileges,
   privilegesWithout,
 } from '../../postgres/catalog/database-definitions.ts';
-import { LedgerEntry, lockedNote } from '../../postgres/catalog/ledger-notes.ts';
+import { LedgerEntry, lockedNote, lockedNotes } from '../../postgres/catalog/ledger-notes.ts';
 import { DatabaseError } from '../../postgres/errors.ts';
 import { fragment, id, lit, sql } from '../../postgres/sql.ts';
 import { privilegeStatements } from '../databases/privilege-statements.ts';
@@ -145,6 +145,32 @@ async function judgeFence(context: FenceContext, state: FenceState, notes: reado
 
 /** All that a fence misses which another run has raised: it is taken over by `claimFence`. */
 export const ANOTHERS = 'its note is of another run';
+
+/**
+ * In one transaction that holds the notes of these fences, as who takes one down does (`lowerFence`): whichever of the two comes second sees
+ * what the first one did.
+ * @param options.refused the error for those that have no fence of this run; thrown before the body
+ * @param options.mostMs how long the notes may be held while the server is asked nothing, milliseconds
+ */
+export async function holdingFences<T>(
+  { sourceCluster: { maintenance }, run }: Pick<FenceContext, 'sourceCluster' | 'run'>,
+  names: readonly string[],
+  body: () => Promise<T>,
+  { refused, mostMs }: { readonly refused: (names: readonly string[]) => PgconvoyError; readonly mostMs?: number },
+): Promise<T> {
+  return maintenance.transaction(async () => {
+    if (mostMs !== undefined) {
+      await maintenance.run(
+        sql`select set_config(name, ${String(mostMs)}, true) from pg_settings where name = 'idle_in_transaction_session_timeout'`,
+      );
+    }
+    const noted = await maintenance.many(LedgerEntry, lockedNotes(fenceKey('').kind, names));
+    const ours = new Set(noted.flatMap((each) => (FenceNote.parse(each.before).run === run.id ? [each.database] : [])));
+    const others = names.filter((name) => !ours.has(name));
+    if (others.length > 0) throw refused(others);
+    return body();
+  });
+}
 
 /**
  * Takes the fence down: privileges and settings as before. A database that is open on the target keeps it, unless the run was

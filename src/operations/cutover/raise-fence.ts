@@ -16,7 +16,7 @@ import {
   sessionStarts,
   walMarker,
 } from '../../postgres/catalog/fence.ts';
-import { LedgerEntry, forgetNotes, lockedNotes, replaceNotes } from '../../postgres/catalog/ledger-notes.ts';
+import { forgetNotes, replaceNotes } from '../../postgres/catalog/ledger-notes.ts';
 import type { Side } from '../../postgres/cluster.ts';
 import { fragment, id, join, lit, sql } from '../../postgres/sql.ts';
 import type { Sql } from '../../postgres/sql.ts';
@@ -25,7 +25,7 @@ import type { TrafficContext } from '../traffic/traffic.ts';
 import { ANEW, databasesNamed } from './agreement.ts';
 import { claimFences } from './claim-fence.ts';
 import { eachOf } from './each-of.ts';
-import { FenceNote, beforeFence, databaseGone, fenceKey, proofKey, untilUndisturbed } from './fence.ts';
+import { beforeFence, databaseGone, holdingFences, proofKey, untilUndisturbed } from './fence.ts';
 import type { FenceContext, ProofNote } from './fence.ts';
 import { giveBackEach } from './give-back.ts';
 import { configuredReaders, refuseWritingReaders, withdrawLargeObjects } from './readers.ts';
@@ -225,24 +225,17 @@ async function shut(context: FenceContext, states: States): Promise<ReadonlyMap<
 }
 
 /**
- * In one transaction that holds the notes of these fences, as who takes one down does (`lowerFence`): of a database that was given back
- * meanwhile nobody would know what was before, nor until when it may be shut.
+ * Nothing is shut, and nothing proven, behind the back of who gives it back: of such a database nobody would know what was before, nor
+ * until when it may be shut.
  */
-async function holdingNotes<T>(
-  { sourceCluster: { maintenance, side }, run }: FenceContext,
-  names: readonly string[],
-  body: () => Promise<T>,
-): Promise<T> {
-  return maintenance.transaction(async () => {
-    const noted = await maintenance.many(LedgerEntry, lockedNotes(fenceKey('').kind, names));
-    const ours = new Set(noted.flatMap((each) => (FenceNote.parse(each.before).run === run.id ? [each.database] : [])));
-    const given = names.filter((name) => !ours.has(name));
-    if (given.length === 0) return body();
-    throw new PgconvoyError(`${side}, ${databasesNamed(given)}: given back while the fence was being raised`, {
-      hint: ANEW(run),
-    });
-  });
-}
+const holdingNotes = <T>(context: FenceContext, names: readonly string[], body: () => Promise<T>): Promise<T> => {
+  const refused = (given: readonly string[]) =>
+    new PgconvoyError(
+      `${context.sourceCluster.side}, ${databasesNamed(given)}: given back while the fence was being raised`,
+      { hint: ANEW(context.run) },
+    );
+  return holdingFences(context, names, body, { refused });
+};
 
 async function shutThese(context: FenceContext, states: readonly FenceState[]): Promise<readonly FenceState[]> {
   const { sourceCluster, settings } = context;

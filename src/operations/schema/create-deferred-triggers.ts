@@ -9,12 +9,11 @@ import {
   TriggerState,
   triggerStates,
 } from '../../postgres/catalog/deferred-triggers.ts';
-import { LedgerEntry, lockedNote } from '../../postgres/catalog/ledger-notes.ts';
 import type { Database } from '../../postgres/database.ts';
 import { fragment, id, join, lit, sql, trusted } from '../../postgres/sql.ts';
 import type { Fragment } from '../../postgres/sql.ts';
 import { notFenced } from '../cutover/await-lsn.ts';
-import { FenceNote, fenceKey } from '../cutover/fence.ts';
+import { holdingFences } from '../cutover/fence.ts';
 import { openedDatabase } from '../cutover/opened.ts';
 import { pairOf } from '../replication/pair.ts';
 import { restoreTriggers, silentTriggers } from '../reverse/silent-triggers.ts';
@@ -119,19 +118,12 @@ export const createDeferredTriggers = defineOperation({
  * @throws PgconvoyError where this run has no fence
  */
 async function whileNoRowsCome(context: OperationContext, body: () => Promise<unknown>): Promise<void> {
-  const { engine, source, sourceCluster, sourceLedger, run } = context;
+  const { engine, source, sourceLedger } = context;
   const { enabled } = await engine.subscription(pairOf(context));
-  const { maintenance } = sourceCluster;
   if (!enabled) return void (await body());
-  if (!(await sourceLedger.exists())) throw notFenced(context, ['its note']);
-  await maintenance.transaction(async () => {
-    await maintenance.run(
-      sql`select set_config(name, ${String(HELD_MOST_MS)}, true) from pg_settings where name = 'idle_in_transaction_session_timeout'`,
-    );
-    const entry = await maintenance.maybe(LedgerEntry, lockedNote(fenceKey(source.name)));
-    if (!entry || FenceNote.parse(entry.before).run !== run.id) throw notFenced(context, ['its note']);
-    await body();
-  });
+  const refused = () => notFenced(context, ['its note']);
+  if (!(await sourceLedger.exists())) throw refused();
+  await holdingFences(context, [source.name], body, { refused, mostMs: HELD_MOST_MS });
 }
 
 /** Takes back what `create-deferred-triggers` made, and says whether there was anything of it. */
