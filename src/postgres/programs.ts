@@ -17,9 +17,21 @@ export interface Programs {
   /** @throws ConfigError where there is no pg_dump. */
   version(): Promise<ProgramVersion>;
   /** Dumps the schema of a database into a file of the custom format. */
-  dumpSchema(cluster: Cluster, database: string, file: string, signal: AbortSignal): Promise<void>;
+  dumpSchema(
+    cluster: Cluster,
+    database: string,
+    file: string,
+    contents: DumpContents,
+    signal: AbortSignal,
+  ): Promise<void>;
   /** The SQL of such a file, with `-- TOC entry` comments (pg_restore --verbose). */
   dumpedSql(file: string, signal: AbortSignal): Promise<string>;
+}
+
+/** What there is to dump; without it pg_dump reads every comment of the system's own objects, and a view of all labels. */
+interface DumpContents {
+  readonly comments: boolean;
+  readonly labels: boolean;
 }
 
 /** Loaded when a program is run: it is large, and most commands run none. */
@@ -48,11 +60,13 @@ export function createPrograms(options: { readonly bin?: string | undefined } = 
   return {
     version,
 
-    async dumpSchema(cluster, database, file, signal) {
+    async dumpSchema(cluster, database, file, { comments, labels }, signal) {
       const programs = await version();
       const args = ['--schema-only', '--format=custom', `--file=${file}`, '--encoding=UTF8', '--no-password'];
       // Publications and subscriptions would replicate a second time, and enable themselves; schema pgconvoy is our ledger.
       args.push('--no-publications', '--no-subscriptions', '--exclude-schema=pgconvoy');
+      if (!comments && programs.major >= 11) args.push('--no-comments');
+      if (!labels) args.push('--no-security-labels');
       args.push(`--lock-wait-timeout=${LOCK_WAIT_MS}`);
       try {
         const execa = await loadExeca();

@@ -92,6 +92,7 @@ const RELATIONS: Readonly<Record<string, readonly [columns: string, later?: Read
      rolconfig`,
     { rolbypassrls: 9.5 },
   ],
+  pg_seclabel: ['objoid classoid objsubid provider label'],
   pg_settings: [
     `name setting unit category short_desc extra_desc context vartype source min_val max_val enumvals boot_val reset_val
      sourcefile sourceline`,

@@ -19,6 +19,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 const signal = new AbortController().signal;
+const EVERYTHING = { comments: true, labels: true };
 
 /** Programs that write down what they are called with, and do as they are told. */
 async function fakePrograms(name: string, version: string, script: string): Promise<string> {
@@ -63,12 +64,12 @@ describe('which programs', () => {
 test('a database of an odd name, and the password in the environment alone', async () => {
   const name = await pair.database(`a=b 'x' "y" \\ %`, 'create table t (a int)');
   const spy = await fakePrograms('spy', '99.0', `echo "$@" > ${folder}/args; env > ${folder}/env; exit 0`);
-  await createPrograms({ bin: spy }).dumpSchema(pair.clusters.source, name, join(folder, 'x'), signal);
+  await createPrograms({ bin: spy }).dumpSchema(pair.clusters.source, name, join(folder, 'x'), EVERYTHING, signal);
   expect(await readFile(join(folder, 'args'), 'utf8')).not.toContain(pair.source.password);
   expect(await readFile(join(folder, 'env'), 'utf8')).toContain(`PGPASSWORD=${pair.source.password}\n`);
 
   const file = join(folder, 'odd.dump');
-  await pair.clusters.programs.dumpSchema(pair.clusters.source, name, file, signal);
+  await pair.clusters.programs.dumpSchema(pair.clusters.source, name, file, EVERYTHING, signal);
   expect((await stat(file)).size).toBeGreaterThan(0);
   expect(await pair.clusters.programs.dumpedSql(file, signal)).toContain('CREATE TABLE public.t');
 });
@@ -76,7 +77,7 @@ test('a database of an odd name, and the password in the environment alone', asy
 describe('what goes wrong', () => {
   test('a database that is not there', async () => {
     const error = (await pair.clusters.programs
-      .dumpSchema(pair.clusters.source, 'no such "db"', join(folder, 'y'), signal)
+      .dumpSchema(pair.clusters.source, 'no such "db"', join(folder, 'y'), EVERYTHING, signal)
       .catch((thrown: unknown) => thrown)) as Error;
     expect(error.message).toMatch(/^source, database "no such "db"": pg_dump 18\S* failed: .*does not exist/);
     expect(JSON.stringify(error, Object.getOwnPropertyNames(error))).not.toContain(pair.source.password);
@@ -85,7 +86,7 @@ describe('what goes wrong', () => {
   test('a pg_dump that is older than the server', async () => {
     const old = await sharedCluster(15);
     const error = await createPrograms({ bin: old.bin })
-      .dumpSchema(pair.clusters.target, 'postgres', join(folder, 'z'), signal)
+      .dumpSchema(pair.clusters.target, 'postgres', join(folder, 'z'), EVERYTHING, signal)
       .catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(ConfigError);
     expect((error as ConfigError).text).toMatch(
@@ -96,7 +97,7 @@ describe('what goes wrong', () => {
   test('a server that is not there', async () => {
     const { address } = pair.clusters.source;
     const nowhere = new Cluster('source', { ...address, port: 1 }, 'postgres');
-    const dumped = pair.clusters.programs.dumpSchema(nowhere, 'postgres', join(folder, 'n'), signal);
+    const dumped = pair.clusters.programs.dumpSchema(nowhere, 'postgres', join(folder, 'n'), EVERYTHING, signal);
     await expect(dumped).rejects.toBeInstanceOf(UnreachableError);
   });
 
@@ -107,7 +108,7 @@ describe('what goes wrong', () => {
       'echo "pg_dump: error: query failed: ERROR:  canceling statement due to lock timeout" >&2; exit 1',
     );
     const error = await createPrograms({ bin })
-      .dumpSchema(pair.clusters.source, 'postgres', join(folder, 'l'), signal)
+      .dumpSchema(pair.clusters.source, 'postgres', join(folder, 'l'), EVERYTHING, signal)
       .catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ disposition: 'wait' });
   });
@@ -119,6 +120,7 @@ describe('what goes wrong', () => {
       pair.clusters.source,
       'postgres',
       join(folder, 's'),
+      EVERYTHING,
       controller.signal,
     );
     const reason = new Error('cancelled');

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { OperationContext } from '../../engine/operation.ts';
-import { IdentityIndex, identityIndexes } from '../../postgres/catalog/inventory.ts';
+import { described, Described, IdentityIndex, identityIndexes } from '../../postgres/catalog/inventory.ts';
 import { parseDump, sectionsOf } from '../../postgres/dump.ts';
 import type { DumpEntry } from '../../postgres/dump.ts';
 import { planned, writeJournal } from './restore-journal.ts';
@@ -20,7 +20,8 @@ export async function planRestore(
   const folder = await mkdtemp(join(tmpdir(), 'pgconvoy-'));
   try {
     const file = join(folder, 'schema.dump');
-    await programs.dumpSchema(sourceCluster.cluster, source.name, file, signal);
+    const contents = await source.one(Described, described());
+    await programs.dumpSchema(sourceCluster.cluster, source.name, file, contents, signal);
     const { before, after } = sectionsOf(parseDump(await programs.dumpedSql(file, signal)).filter(isUsers));
     const isIdentity = await identityEntries({ source });
     const late = withoutDeferred(after);

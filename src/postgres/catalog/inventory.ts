@@ -110,6 +110,19 @@ function identityIndexRows(): Sql {
               where (i.indisprimary or i.indisreplident) and (i.indisvalid or c.relkind = 'I') and ${USERS_SCHEMA}`;
 }
 
+export const Described = z.object({ comments: z.boolean(), labels: z.boolean() });
+
+/**
+ * Whether users have said anything about their objects: comments (the system's own schema public is theirs as well, and may have lost
+ * its own), security labels.
+ * @see https://www.postgresql.org/docs/current/catalog-pg-description.html
+ */
+export const described = (): Sql => sql`
+  select exists (select from pg_description where objoid >= 16384)
+         or exists (select from pg_namespace
+                     where nspname = 'public' and obj_description(oid, 'pg_namespace') is distinct from 'standard public schema') as comments,
+         exists (select from pg_seclabel) as labels`;
+
 export interface InventoryDifference {
   readonly kind: string;
   readonly object: string;

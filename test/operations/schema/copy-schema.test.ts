@@ -195,8 +195,8 @@ test('a database that is open on the target is left to the applications', async 
   await pair
     .context(name)
     .targetLedger.record(openedKey(name), { fencedAt: 'then', openedAt: 'now', lsn: '0/1', outageMs: 1 });
-  await pair.query('target', name, 'drop table t');
-  for (const operation of [copySchema, buildIndexes, createDeferredTriggers]) {
+  await pair.query('target', name, 'drop table t; create table theirs (a int); insert into theirs values (1)');
+  for (const operation of [copySchema, buildIndexes, analyzeTables, createDeferredTriggers]) {
     expect((await runOperation(operation, pair.context(name))).changed).toBe(false);
   }
   expect(await copySchema.undo!(pair.context(name))).toBe(false);
@@ -240,6 +240,46 @@ test('publications of others and comments on them stay on the source', async () 
   await runOperation(copySchema, pair.context(name));
   await everythingAfterTheCopy(pair, name);
   expect(await pair.query('target', name, 'select from pg_publication')).toEqual([]);
+});
+
+describe('what is said about nothing but', () => {
+  const commentOnPublic = (name: string) =>
+    pair.query('target', name, `select obj_description('public'::regnamespace, 'pg_namespace') as comment`);
+
+  test.each([
+    ['the schema public', `comment on schema public is 'ours'`, 'ours'],
+    ['the schema public, and that is nothing', `comment on schema public is null`, null],
+  ])('%s', async (what, statement, comment) => {
+    const name = await databaseOn(pair, what, statement);
+    await runOperation(copySchema, pair.context(name));
+    expect(await commentOnPublic(name)).toEqual([{ comment }]);
+  });
+
+  test('a table', async () => {
+    const name = await databaseOn(
+      pair,
+      'a column',
+      `create table t (a int primary key); comment on column t.a is 'ours'`,
+    );
+    await runOperation(copySchema, pair.context(name));
+    expect(await commentOnPublic(name)).toEqual([{ comment: 'standard public schema' }]);
+    expect(await pair.query('target', name, `select col_description('t'::regclass, 1) as comment`)).toEqual([
+      { comment: 'ours' },
+    ]);
+  });
+
+  test('a table, by a label: it is not lost without a word where the target has no such provider', async () => {
+    const name = await databaseOn(pair, 'labelled', 'create table t (a int primary key)');
+    // No provider of labels comes with the server, and only one can give them.
+    await pair.query(
+      'source',
+      name,
+      `set allow_system_table_mods = on;
+       insert into pg_seclabel values ('t'::regclass, 'pg_class'::regclass, 0, 'selinux', 'secret')`,
+    );
+    const error = await runOperation(copySchema, pair.context(name)).catch((thrown: unknown) => thrown);
+    expect((error as PgconvoyError).message).toMatch(/security label provider "selinux" is not loaded/);
+  });
 });
 
 test('from 10 to 18', async () => {
