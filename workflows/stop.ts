@@ -33,7 +33,7 @@ export const stop = defineWorkflow({
     eachDatabase(op.awaitCatchUp),
     // Its slot is made before the fence, since it waits for whoever writes on the whole cluster.
     eachDatabase(op.grantReplicationRole, {}, wayBack),
-    eachDatabase(op.createPublication, {}, { ...wayBack, attempts: 20 }),
+    eachDatabase(op.createPublication, { wayBack: true }, { ...wayBack, attempts: 20 }),
     eachDatabase(op.createSlot, { wayBack: true }, wayBack),
     eachDatabase(op.createSubscription, { wayBack: true }, wayBack),
     // Once more, so that the outage has only the very latest changes to copy.

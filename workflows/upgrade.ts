@@ -7,18 +7,18 @@ import { copyDatabase, tuneTarget } from './start.ts';
 import { stop } from './stop.ts';
 
 /**
- * All databases stream: the servers checked and the engine proven before anything is changed; fix, and each database checked; then what setup
- * and start do, in one lane per database: none waits for another between its definition and its last index.
+ * All databases stream: both clusters and each database checked and the engine proven before anything is changed; then what fix, setup
+ * and start do, in one lane per database: none waits for another between its replica identities and its last index.
  */
 export const untilStreaming: readonly Row[] = [
   cluster(op.checkClusters, {}, { findings: 'block' }),
-  cluster(op.proveEngine, { remember: true }, { findings: 'block' }),
-  ...fix.rows,
-  eachDatabase(op.checkDatabase, {}, { findings: 'block' }),
+  cluster(op.proveEngine, { remember: true }, { findings: 'block', alongside: true }),
+  eachDatabase(op.checkDatabase, { fixFollows: true }, { findings: 'block' }),
   barrier('Nothing blocks the upgrade'),
 
   ...prepareClusters,
   tuneTarget,
+  ...fix.rows,
   ...prepareDatabase,
   ...copyDatabase,
   barrier('Every database is streaming'),

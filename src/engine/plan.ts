@@ -22,7 +22,7 @@ export interface PlannedStep {
 
 /**
  * Rows that nothing separates: cluster rows run once, in order; database rows are the lane each database walks at its own pace;
- * a gate waits for a person. The next stage begins when this one is done everywhere.
+ * a gate waits for a person. The next stage begins when this one is done everywhere, or `alongside` it.
  */
 export type Stage =
   | {
@@ -30,6 +30,8 @@ export type Stage =
       readonly index: number;
       readonly title: string;
       readonly steps: readonly PlannedStep[];
+      /** The next stage runs at the same time. */
+      readonly alongside?: true;
     }
   | { readonly kind: 'gate'; readonly index: number; readonly title: string; readonly needlessIf?: string };
 
@@ -69,7 +71,19 @@ export function planOf(workflow: Workflow, databases: readonly SelectedDatabase[
   return { workflow: workflow.name, title: workflow.title, databases, stages: stagesOf(workflow.rows, options) };
 }
 
-/** Cuts rows into stages: at barriers and approvals, and where cluster rows and database rows meet. */
+/** Stages that run at the same time, together; else each alone. */
+export function concurrentStages(stages: readonly Stage[]): readonly (readonly Stage[])[] {
+  const groups: Stage[][] = [];
+  let joins = false;
+  for (const stage of stages) {
+    if (joins) groups.at(-1)!.push(stage);
+    else groups.push([stage]);
+    joins = stage.kind !== 'gate' && stage.alongside === true;
+  }
+  return groups;
+}
+
+/** Cuts rows into stages: at barriers and approvals, behind what runs alongside, and where cluster rows and database rows meet. */
 export function stagesOf(rows: readonly Row[], options: RunOptions = {}): readonly Stage[] {
   const stages: Stage[] = [];
   let open: { kind: Step['kind']; steps: Step[] } | undefined;
@@ -80,6 +94,7 @@ export function stagesOf(rows: readonly Row[], options: RunOptions = {}): readon
         index: stages.length,
         title: title === undefined ? titleOf(open.steps.at(-1)!, options) : inDirection(title, options),
         steps: plannedSteps(open.steps, options),
+        ...(open.steps.at(-1)!.policy.alongside ? { alongside: true as const } : {}),
       });
     }
     open = undefined;
@@ -89,6 +104,7 @@ export function stagesOf(rows: readonly Row[], options: RunOptions = {}): readon
       if (open && open.kind !== row.kind) close();
       open ??= { kind: row.kind, steps: [] };
       open.steps.push(row);
+      if (row.policy.alongside) close();
     } else if (row.kind === 'barrier') close(row.title);
     else {
       close();

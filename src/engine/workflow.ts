@@ -34,6 +34,8 @@ export interface StepPolicy extends Condition {
   readonly yields?: boolean;
   /** The operation sees the new cluster as its source and the old one as its target: rows that travel back. */
   readonly reversed?: boolean;
+  /** The stage that ends with this row does not hold up the next one: both run at the same time, and what is behind waits for both. */
+  readonly alongside?: boolean;
   /** The source goes on meanwhile: what differs again after the step has done its work is neither a failure nor a finding. */
   readonly moving?: boolean;
 }

@@ -64,8 +64,9 @@ function lane(
       opts: {
         ...jobOptions,
         jobId: stepId(run, stage, database, step.key),
-        // A lane that has begun ends before a new one begins: short outages, bounded WAL. 0 comes first.
-        priority: step.policy.yields ? YIELDS : steps.length - 1 - position,
+        // A lane that has begun ends before a new one begins: short outages, bounded WAL. 0 comes first. All databases wait for the
+        // cluster's steps, so of two lanes as near to their end that of the cluster is the first.
+        priority: step.policy.yields ? YIELDS : steps.length - position - (database ? 0 : 1),
         attempts: step.policy.attempts ?? DEFAULT_ATTEMPTS,
         backoff: { type: 'growing' },
       },

@@ -1,5 +1,6 @@
 import { DelayedError, UnrecoverableError, WaitingChildrenError } from 'bullmq';
 import type { Job } from 'bullmq';
+import { concurrentStages } from '../engine/plan.ts';
 import type { Stage } from '../engine/plan.ts';
 import type { OperationResult } from '../engine/run-operation.ts';
 import type { Workflow } from '../engine/workflow.ts';
@@ -9,7 +10,7 @@ import { readApproval, readCancel, writeApproval } from './control-record.ts';
 import { addStage, GATE_DELAY_MS, releaseGate } from './lanes.ts';
 import type { Tell } from './notices.ts';
 import { lastIdsOf, progressOf } from './queues.ts';
-import type { Queues, RunData, RunProgress, StageOutline } from './queues.ts';
+import type { Queues, RunData, RunProgress } from './queues.ts';
 import { readSummary } from './read-run.ts';
 import { stagesOfRun } from './run-plan.ts';
 import { activeRuns } from './run-job.ts';
@@ -51,11 +52,12 @@ export function runProcessor(options: RunProcessorOptions) {
 }
 
 async function advance(
-  { queues, workflows, tell }: RunProcessorOptions,
+  options: RunProcessorOptions,
   job: Job<RunData>,
   token: string,
   log: Logger,
 ): Promise<RunSummary> {
+  const { queues, workflows, tell } = options;
   const id = job.id!;
   const { data } = job;
   const cancel = await readCancel(queues, id);
@@ -67,31 +69,21 @@ async function advance(
     await job.moveToDelayed(Date.now() + 300, token);
     throw new DelayedError();
   }
-  for (const stage of stages) {
-    const outline: StageOutline = { ...stage, steps: stage.kind === 'gate' ? [] : stage.steps };
-    const missing = await missingOf(queues, job, lastIdsOf(id, stage.index, outline, data.databases));
+  for (const group of concurrentStages(stages)) {
+    const missing = await missingOf(
+      queues,
+      job,
+      group.flatMap((stage) => lastIdsIn(id, stage, data)),
+    );
     if (missing.length === 0) continue;
     const { added = -1 } = progressOf(job);
-    if (stage.index > added) {
-      log.info({ stage: stage.index, title: stage.title }, 'stage begins');
-      const needless = stage.kind === 'gate' && (await isNeedless(job, stages, stage));
-      // Before the gate is there to be seen: nobody shall be asked for a moment.
-      if (needless) await writeApproval(queues, id, stage.index, 'nobody: there is nothing to approve');
-      if (stage.index === cutoverOf(stages)?.index) await tell(cutoverBegun(job));
-      await addStage(queues, id, data, stage);
-      if (stage.kind === 'gate' && !needless) await tell(waitsForApproval(job, stage));
-      if (needless) {
-        log.info({ stage: stage.index, title: stage.title }, 'no approval needed');
-        await releaseGate(queues, id, stage.index);
-      }
-      await job.updateProgress({ added: stage.index } satisfies RunProgress);
-    }
+    for (const stage of group.filter(({ index }) => index > added)) await begin(options, job, stages, stage, log);
     if (await job.moveToWaitingChildren(token)) throw new WaitingChildrenError();
     // Nothing is pending any more. Either the last ones ended while we were adding, or somebody removed a failed job.
     const gone = await missingOf(queues, job, missing);
     if (gone.length > 0) {
       throw new PredecessorMissing(
-        `${gone.length} of the steps that stage "${stage.title}" needs were removed from the queue before they succeeded (${gone.slice(0, 3).join(', ')}${gone.length > 3 ? ', …' : ''}): the next stage must not begin.`,
+        `${gone.length} of the steps that stage "${group.at(-1)!.title}" needs were removed from the queue before they succeeded (${gone.slice(0, 3).join(', ')}${gone.length > 3 ? ', …' : ''}): the next stage must not begin.`,
         { hint: `pgconvoy retry ${id} puts them back and runs them.` },
       );
     }
@@ -103,15 +95,41 @@ async function advance(
   return summary;
 }
 
+/** Adds a stage that was not begun yet. */
+async function begin(
+  { queues, tell }: RunProcessorOptions,
+  job: Job<RunData>,
+  stages: readonly Stage[],
+  stage: Stage,
+  log: Logger,
+): Promise<void> {
+  const id = job.id!;
+  log.info({ stage: stage.index, title: stage.title }, 'stage begins');
+  const needless = stage.kind === 'gate' && (await isNeedless(job, stages, stage));
+  // Before the gate is there to be seen: nobody shall be asked for a moment.
+  if (needless) await writeApproval(queues, id, stage.index, 'nobody: there is nothing to approve');
+  if (stage.index === cutoverOf(stages)?.index) await tell(cutoverBegun(job));
+  await addStage(queues, id, job.data, stage);
+  if (stage.kind === 'gate' && !needless) await tell(waitsForApproval(job, stage));
+  if (needless) {
+    log.info({ stage: stage.index, title: stage.title }, 'no approval needed');
+    await releaseGate(queues, id, stage.index);
+  }
+  await job.updateProgress({ added: stage.index } satisfies RunProgress);
+}
+
+/** The ids that must be among the processed children of the run before what is behind this stage may begin. */
+const lastIdsIn = (run: string, stage: Stage, { databases }: RunData): readonly string[] =>
+  lastIdsOf(run, stage.index, { ...stage, steps: stage.kind === 'gate' ? [] : stage.steps }, databases);
+
 type Gate = Extract<Stage, { readonly kind: 'gate' }>;
 
 /** Each lane before the gate has observed what makes it needless. */
 async function isNeedless(job: Job<RunData>, stages: readonly Stage[], { index, needlessIf }: Gate): Promise<boolean> {
   const before = stages[index - 1];
   if (needlessIf === undefined || before === undefined || before.kind === 'gate') return false;
-  const outline: StageOutline = { ...before, steps: before.steps };
   const values = Object.entries(await job.getChildrenValues<OperationResult>());
-  return lastIdsOf(job.id!, before.index, outline, job.data.databases).every((id) => {
+  return lastIdsIn(job.id!, before, job.data).every((id) => {
     const [, result] = values.find(([key]) => key.endsWith(`:${id}`)) ?? [];
     return (result?.output as Record<string, unknown> | null | undefined)?.[needlessIf] === true;
   });

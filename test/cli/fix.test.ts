@@ -136,6 +136,23 @@ test('a key column needs a word: without one nothing is touched', async () => {
   expect(await columnsOf(source, 'zoo')).toEqual(before);
 });
 
+test('an upgrade that one database holds up has changed no table of another', async () => {
+  await using program = await open('blocked', KEY);
+  await program.startWorker();
+  const before = await columnsOf(source, 'zoo');
+  const { code, document } = await program.json<{ findings: readonly Record<string, unknown>[] }>('upgrade');
+  expect(code).toBe(3);
+  // What fix is about to mend is none.
+  expect(document.findings.filter(({ severity }) => severity === 'block')).toEqual([
+    expect.objectContaining({ code: 'no-replica-identity', database: ODD, object: 'S,.Order Items' }),
+  ]);
+  expect(await columnsOf(source, 'zoo')).toEqual(before);
+  expect(await onServer(source, 'postgres', `select from pg_roles where rolname = 'pgconvoy_replication'`)).toEqual([]);
+  expect(
+    await onServer(target, 'postgres', `select from pg_database where datname in ('zoo', 'pgconvoy_canary')`),
+  ).toEqual([]);
+});
+
 test('the whole road with a key column: it replicates, and uninstall drops it on both sides', async () => {
   await using program = await open('road', KEY);
   await program.startWorker();

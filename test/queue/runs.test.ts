@@ -3,6 +3,7 @@ import { approval, barrier, cluster, eachDatabase } from '../../src/engine/workf
 import { PgconvoyError } from '../../src/errors.ts';
 import { approveRun } from '../../src/queue/control.ts';
 import { latestRun, listRuns, readRun, runLogs, workersListening } from '../../src/queue/read-run.ts';
+import { stepId } from '../../src/queue/queues.ts';
 import { databases, openWorld, stepOf, steps, threeSteps } from './world.ts';
 import { eventually } from '../helpers/wait.ts';
 
@@ -62,6 +63,42 @@ test('walks cluster rows, lanes, barriers and a gate in order, and sums up', asy
   expect(journal.slice(5).every((line) => line.endsWith('/fence'))).toBe(true);
   expect(await latestRun(world.queues)).toMatchObject({ id, state: 'completed', databases: 2 });
   expect(await workersListening(world.queues)).toEqual({ count: 1, names: ['first-worker'] });
+});
+
+test('stages alongside each other run at the same time, and what is behind waits for both', async () => {
+  await using world = await openWorld();
+  const flow = world.workflow([
+    eachDatabase(world.operation('look'), {}, { alongside: true }),
+    cluster(world.operation('prove', { scope: 'cluster' })),
+    barrier('nothing blocks'),
+    eachDatabase(world.operation('copy')),
+  ]);
+  // None of the three ends before all have begun.
+  const all = () => eventually(async () => expect(await world.begun()).toHaveLength(3));
+  world.on('look', all);
+  world.on('prove', async (_context, attempt) => {
+    if (attempt > 1) return;
+    await all();
+    deny()();
+  });
+  await world.work(flow);
+  const id = await world.start(flow, databases('a', 'b'));
+  const failed = await world.until(
+    id,
+    (run) => run.stages[0]?.state === 'completed' && stepOf(run, undefined, 'prove').state === 'failed',
+  );
+  expect(failed.stages.map(({ title, state }) => [title, state])).toEqual([
+    ['look holds', 'completed'],
+    ['nothing blocks', 'running'],
+    ['copy holds', 'pending'],
+  ]);
+
+  // As a board does it; then nothing is left to wait for.
+  await (await world.queues.operation.getJob(stepId(id, 1, undefined, 'prove')))?.remove();
+  expect((await world.until(id, 'failed')).error).toMatchObject({ name: 'PredecessorMissing' });
+  await world.retry(id, flow);
+  await world.until(id, 'completed');
+  expect((await world.journal()).map((line) => line.split('/')[1])).toEqual(['look', 'look', 'prove', 'copy', 'copy']);
 });
 
 test('a second run of the same changes nothing and says so', async () => {
@@ -263,6 +300,22 @@ test('a lane that has begun ends before a new one begins', async () => {
   const begunBefore = journal.slice(0, firstEnd).filter((line) => line.endsWith('/one')).length;
   // Eight at once: some more may have begun while those moved on, but not all thirty.
   expect(begunBefore).toBeLessThan(20);
+});
+
+test("the cluster's next step goes ahead of databases that wait for a worker beside it", async () => {
+  await using world = await openWorld();
+  const flow = world.workflow([
+    cluster(world.operation('first', { scope: 'cluster' })),
+    cluster(world.operation('prove', { scope: 'cluster' }), {}, { alongside: true }),
+    eachDatabase(world.operation('look')),
+  ]);
+  // With the first step they take all eight places, and make room only for the next one.
+  world.on('first', () => eventually(async () => expect((await world.begun()).length).toBeGreaterThanOrEqual(8)));
+  world.on('look', () => eventually(async () => expect(await world.begun()).toContain('cluster/prove')));
+  const id = await world.start(flow, databases(...Array.from({ length: 12 }, (_, index) => `d${index}`)));
+  await world.work(flow);
+  await world.until(id, 'completed');
+  expect((await world.journal())[0]).toBe('cluster/first');
 });
 
 test('a second run that changes one of the same databases is refused by name; one that only looks, or others, are not', async () => {

@@ -16,7 +16,7 @@ const outline = (plan: Plan): string[] =>
   plan.stages.map((stage) =>
     stage.kind === 'gate'
       ? `gate: ${stage.title}`
-      : `${stage.kind}: ${stage.steps.map((step) => `${step.key}@${step.queue}`).join(' → ')}`,
+      : `${stage.kind}${stage.alongside ? ', alongside the next' : ''}: ${stage.steps.map((step) => `${step.key}@${step.queue}`).join(' → ')}`,
   );
 
 const everyOption = (workflow: Workflow) => Object.fromEntries([...optionsOf(workflow)].map((name) => [name, true]));

@@ -7,7 +7,7 @@ export const upgrade = (): Command =>
     name: 'upgrade',
     summary: 'the whole road in one run, with an approval before the cutover',
     description:
-      'Proves the engine with a scratch database, then does fix, setup, start and stop in one run. When every database streams it waits for your approval before it switches over: ' +
+      'Checks everything and proves the engine with a scratch database, then does fix, setup, start and stop in one run. When every database streams it waits for your approval before it switches over: ' +
       'on a terminal it asks, elsewhere it ends with 6 and says what to type.',
     examples: [
       ['pgconvoy plan', 'what it would do, before anything is done'],

@@ -60,8 +60,9 @@ function renderStage(stage: Stage, plan: Plan, style: Style): string[] {
   const number = `${stage.index + 1}.`;
   if (stage.kind === 'gate') return [style.bold(style.yellow(`${number} Approval: ${stage.title}`))];
   const where = stage.kind === 'cluster' ? 'once' : `in each of ${plural(plan.databases.length, 'database')}`;
+  const when = stage.alongside ? `, at the same time as ${stage.index + 2}` : '';
   return [
-    `${style.bold(`${number} ${stage.title}`)} ${style.dim(`(${where})`)}`,
+    `${style.bold(`${number} ${stage.title}`)} ${style.dim(`(${where}${when})`)}`,
     ...columns(stage.steps.map((step) => [`   ${step.key}`, style.dim(remark(step))])),
   ];
 }

@@ -21,11 +21,11 @@ const ENGINES: Readonly<Record<EngineName, readonly Concern[]>> = {
   pglogical: [pglogicalLimits, foreignNode],
 };
 
-const concernsFor = (engine: EngineName, { cutover }: Settings): readonly Concern[] => [
+const concernsFor = (engine: EngineName, { cutover }: Settings, fixFollows: boolean): readonly Concern[] => [
   targetDatabase,
   locale,
   extensions,
-  replicaIdentity,
+  replicaIdentity(fixFollows),
   ...ENGINES[engine],
   tableStates,
   uncarriedRows,
@@ -42,13 +42,16 @@ export const checkDatabase = definePreflight({
   name: 'check-database',
   title: 'Nothing in the database stands in the way',
   scope: 'database',
-  input: z.strictObject({}),
+  input: z.strictObject({
+    /** `fix` comes behind it: what that mends is no finding. */
+    fixFollows: z.boolean().default(false),
+  }),
   output: z.strictObject({ points: z.array(Point) }),
 
   async check(context) {
     const { points, findings } = await lookAtAll(
       context,
-      concernsFor(context.engine.name, context.settings),
+      concernsFor(context.engine.name, context.settings, context.input.fixFollows),
       context.source.name,
     );
     const output = { points: [...points] };

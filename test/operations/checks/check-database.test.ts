@@ -19,8 +19,8 @@ afterAll(async () => {
   await pair[Symbol.asyncDispose]();
 });
 
-async function findings(of: TestPair, database: string): Promise<readonly Finding[]> {
-  return (await runOperation(checkDatabase, of.context(database))).findings;
+async function findings(of: TestPair, database: string, input = {}): Promise<readonly Finding[]> {
+  return (await runOperation(checkDatabase, of.context(database, { input }))).findings;
 }
 
 const jobOf = (database: string) => ({
@@ -185,12 +185,19 @@ test('what is refused hides nothing else: then each question is asked alone', as
 test('what fix can mend, fix mends', async () => {
   const database = await pair.database(
     'mended',
-    'create table fish (name text); create table keyed (a int not null unique, b json)',
+    'create table fish (name text); create table keyed (a int not null unique, b json); create table bare (b json)',
   );
   expect(brief(await findings(pair, database))).toEqual([
+    'block no-replica-identity source public.bare',
     'block no-replica-identity source public.fish',
     'block no-replica-identity source public.keyed',
   ]);
+  // Where fix comes behind it, what is left is what fix cannot choose.
+  expect(brief(await findings(pair, database, { fixFollows: true }))).toEqual([
+    'block no-replica-identity source public.bare',
+  ]);
+  await pair.query('source', database, 'drop table bare');
+  expect(await findings(pair, database, { fixFollows: true })).toEqual([]);
   await runOperation(setReplicaIdentity, pair.context(database));
   expect(await findings(pair, database)).toEqual([]);
 });

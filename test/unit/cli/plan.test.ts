@@ -26,7 +26,7 @@ const workflow = defineWorkflow({
   title: 'Upgrade the cluster',
   rows: [
     cluster(roles, {}, { findings: 'block' }),
-    eachDatabase(slot),
+    eachDatabase(slot, {}, { alongside: true }),
     eachDatabase(copy),
     barrier('Every database is streaming'),
     approval('Switch over now?'),

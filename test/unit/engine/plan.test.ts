@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { describe, expect, test } from 'vitest';
 import { defineOperation, holds } from '../../../src/engine/operation.ts';
-import { outageBefore, planOf, stagesOf } from '../../../src/engine/plan.ts';
+import { concurrentStages, outageBefore, planOf, stagesOf } from '../../../src/engine/plan.ts';
 import {
   approval,
   barrier,
@@ -44,6 +44,27 @@ describe('stages', () => {
       [2, 'database', 'check-tables holds'],
       [3, 'gate', 'Go?'],
       [4, 'database', 'copy holds'],
+    ]);
+  });
+
+  test('one that runs alongside the next ends behind its row', () => {
+    const stages = stagesOf([
+      cluster(servers),
+      cluster(servers, {}, { alongside: true }),
+      cluster(servers),
+      eachDatabase(tables, {}, { alongside: true }),
+      eachDatabase(copy),
+      barrier('Done'),
+    ]);
+    expect(stages.map((stage) => stage.kind !== 'gate' && stage.steps.map(({ operation: name }) => name))).toEqual([
+      ['check-servers', 'check-servers'],
+      ['check-servers'],
+      ['check-tables'],
+      ['copy'],
+    ]);
+    expect(concurrentStages(stages).map((group) => group.map(({ index }) => index))).toEqual([
+      [0, 1],
+      [2, 3],
     ]);
   });
 

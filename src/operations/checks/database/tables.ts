@@ -15,16 +15,31 @@ import { answerTo } from './answers.ts';
 
 const qualified = ({ schema, name }: UserTable): string => id(schema, name).text;
 
-/** UPDATE and DELETE can be replicated for every table. */
-export const replicaIdentity: Concern = {
+/** UPDATE and DELETE can be replicated for every table, or will be once `fix` has run where that follows. */
+export const replicaIdentity = (fixFollows: boolean): Concern => ({
   name: 'replica identities',
   side: 'source',
   async look(context) {
     const { source, engine } = context;
     const { tables, lacking } = await identitiesOf(context, undefined, await answerTo(context, 'tables'));
-    return [...judgeIdentities(source.name, lacking, engine), ...judgeSlowIdentities(source.name, tables)];
+    const mended = new Map(
+      lacking.flatMap(({ table, choice }) => (fixFollows && isMended(choice) ? [[table.oid, choice.by]] : [])),
+    );
+    return [
+      ...judgeIdentities(
+        source.name,
+        lacking.filter(({ table }) => !mended.has(table.oid)),
+        engine,
+      ),
+      ...judgeSlowIdentities(
+        source.name,
+        tables.map((table) => (mended.get(table.oid) === 'full' ? { ...table, identity: 'f' } : table)),
+      ),
+    ];
   },
-};
+});
+
+const isMended = ({ by }: TableToIdentify['choice']): boolean => by !== 'nothing' && by !== 'skip';
 
 export const judgeIdentities = (
   database: string,
