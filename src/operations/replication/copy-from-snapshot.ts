@@ -39,8 +39,9 @@ export async function tablesToCopy(
 }
 
 /**
- * Streams every table as it was in the snapshot (without one: as it is, since nobody writes) from the source to the target, through this
- * process, in a few sessions at once. Each commits once, at its end.
+ * Streams every table as it was in the snapshot from the source to the target, through this process, in a few sessions at once. Each
+ * commits once, at its end. Without a snapshot, when nobody writes any more: as it is, and with its statistics, which nothing would
+ * gather before applications come.
  * @throws DeadlineExceeded when no byte has come for deadlines.copyStall
  */
 export async function copyFromSnapshot(
@@ -65,8 +66,10 @@ export async function copyFromSnapshot(
     try {
       await reading(from, { tables, snapshot, lockTimeoutMs }, () =>
         writing(to, lockTimeoutMs, async () => {
-          for (let table = queue.shift(); table; table = queue.shift())
+          for (let table = queue.shift(); table; table = queue.shift()) {
             await copyTable({ from, to }, table, encoding, watch.moved);
+            if (!snapshot) await to.run(sql`analyze ${id(table.schema, table.name)}`);
+          }
         }),
       );
     } catch (error) {

@@ -5,6 +5,7 @@ import { UnanalyzedTable, unanalyzedTables } from '../../postgres/catalog/unanal
 import { id, join, sql } from '../../postgres/sql.ts';
 import type { Database } from '../../postgres/database.ts';
 import { offers } from '../../postgres/versions.ts';
+import { openedDatabase } from '../cutover/opened.ts';
 
 /** Small tables go in one statement (each still has a transaction of its own), so that the way there and back does not count. */
 const SMALL_BYTES = 8_000_000;
@@ -20,9 +21,12 @@ export const analyzeTables = defineOperation({
   scope: 'database',
   queue: 'copy',
   input: z.strictObject({}),
-  output: z.strictObject({ unanalyzed: z.literal(0) }),
+  /** From its opening on applications make tables in it, and have them analyzed as they like. */
+  output: z.union([z.strictObject({ unanalyzed: z.literal(0) }), z.strictObject({ opened: z.literal(true) })]),
 
-  async check({ target }) {
+  async check(context) {
+    if (await openedDatabase(context)) return holds({ opened: true as const });
+    const { target } = context;
     const tables = await target.many(UnanalyzedTable, unanalyzedTables());
     return tables.length > 0 ? lacks(tables) : holds({ unanalyzed: 0 as const });
   },

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { runOperation } from '../../../src/engine/run-operation.ts';
 import { openedKey } from '../../../src/operations/cutover/opened.ts';
+import { UnanalyzedTable, unanalyzedTables } from '../../../src/postgres/catalog/unanalyzed-tables.ts';
 import { copyUnloggedTables } from '../../../src/operations/unreplicated/copy-unlogged-tables.ts';
 import { proveContract, proveKilledAndRunAgain } from '../../helpers/contract.ts';
 import { TestPair } from '../../helpers/pair.ts';
@@ -49,6 +50,10 @@ test('keeps the contract; nothing fires', async () => {
   await equal();
   expect(await pair.query('target', database, 'select count(*)::int as n from noted')).toEqual([{ n: 0 }]);
   expect(await pair.query('target', database, 'select count(*)::int as n from logged')).toEqual([{ n: 0 }]);
+  // Nothing else gathers statistics before applications come. A partitioned table has none of its own until all its partitions are read.
+  expect(await pair.context(database).target.many(UnanalyzedTable, unanalyzedTables())).toMatchObject([
+    { name: 'parted', kind: 'p' },
+  ]);
 });
 
 test('rows that were changed, added, removed or emptied on the source since, one by one', async () => {
