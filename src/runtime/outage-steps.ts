@@ -85,9 +85,10 @@ export class OutageSteps {
       !database || outage.database === database.name
         ? `the step ${step.key} has failed`
         : `it opens together with "${database.name}", where the step ${step.key} has failed`;
-    const { given, kept } = await giveBackAll({ clusters: this.#clusters, side, why, log, signal }, open);
+    const { given, kept, afterwards } = await giveBackAll({ clusters: this.#clusters, side, why, log, signal }, open);
     const now = given.map((outage) => ({ database: outage.database, run: run.id, why: why(outage) }));
     this.noteGivenBack([...this.#known, ...now]);
+    await afterwards;
     const told = [
       ...(given.length > 0 ? [`${named(given)} given back: the ${side} takes writes again`] : []),
       ...(kept.length > 0

@@ -1,9 +1,8 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import * as z from 'zod';
 import { errorText } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { countAgain } from '../operations/cutover/claim-fence.ts';
-import { giveBack } from '../operations/cutover/give-back.ts';
+import { answersInTime, giveBack, letGo } from '../operations/cutover/give-back.ts';
 import {
   FenceAsNoted,
   GivenBackAsNoted,
@@ -15,15 +14,12 @@ import {
 } from '../postgres/catalog/agreement.ts';
 import type { BoundCluster, Side } from '../postgres/cluster.ts';
 import { Ledger } from '../postgres/ledger.ts';
-import { sql } from '../postgres/sql.ts';
 import { openContext } from './context.ts';
 import type { Clusters } from './context.ts';
 import { engineOf } from './engine.ts';
 
 /** A server that is away is not waited for longer, milliseconds. */
 export const MOST_MS = 15_000;
-/** How long the cluster that would have been opened may take to answer, milliseconds. */
-const ANSWER_MS = 5_000;
 /** Databases given back at the same time: each costs a session or two. */
 const AT_ONCE = 8;
 
@@ -118,52 +114,64 @@ export interface GiveBackRequest {
   readonly signal: AbortSignal;
 }
 
+interface GivenBackOutages {
+  readonly given: readonly Outage[];
+  readonly kept: readonly Outage[];
+  /** Resolves when the cluster that would have been opened was asked for what need not be waited for, or does not answer. */
+  readonly afterwards: Promise<void>;
+}
+
 /**
  * Gives these databases back, a few at a time; what cannot be reached now is tried again by the keeper.
  * @returns which it was
  */
-export async function giveBackAll(
-  request: GiveBackRequest,
-  outages: readonly Outage[],
-): Promise<{ readonly given: readonly Outage[]; readonly kept: readonly Outage[] }> {
-  if (outages.length === 0) return { given: [], kept: [] };
-  const targetAway = !(await answers(request));
+export async function giveBackAll(request: GiveBackRequest, outages: readonly Outage[]): Promise<GivenBackOutages> {
+  if (outages.length === 0) return { given: [], kept: [], afterwards: Promise.resolve() };
+  const answering = answers(request);
   const queue = [...outages];
   const [given, kept]: [Outage[], Outage[]] = [[], []];
   const drain = async () => {
     for (let next = queue.shift(); next; next = queue.shift()) {
-      const outcome = await giveBackOne(request, next, targetAway);
+      const outcome = await giveBackOne(request, next, () => answering);
       if (outcome === undefined) kept.push(next);
       else if (outcome) given.push(next);
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, drain));
-  return { given, kept };
+  return { given, kept, afterwards: letGoOf(request, given, answering) };
 }
 
-/** Whether the cluster that would have been opened does: one that has vanished would hold up each of many databases for its own time. */
+/** Of what was kept readable for a comparison. */
+async function letGoOf(request: GiveBackRequest, given: readonly Outage[], answering: Promise<boolean>): Promise<void> {
+  if (!(await answering)) return;
+  for (const outage of given) {
+    const { context, close } = await contextOf(request, outage);
+    try {
+      await letGo(context);
+    } finally {
+      await close();
+    }
+  }
+}
+
+/** Whether the cluster that would have been opened does. */
 async function answers({ clusters, side, log, signal }: GiveBackRequest): Promise<boolean> {
   const other = side === 'source' ? 'target' : 'source';
-  const bound = clusters[other].bind({ applicationName: 'pgconvoy/keeper', signal });
-  const asked = bound.maintenance.run(sql`select`).then(
-    () => true,
-    () => false,
-  );
-  const answered = await Promise.race([asked, sleep(ANSWER_MS, false, { ref: false })]);
-  void asked.then(() => bound.close());
-  if (!answered) log.warn({ side: other }, 'it does not answer: triggers that fire during replication stay there');
+  const answered = await answersInTime(clusters[other], signal);
+  if (!answered)
+    log.warn(
+      { side: other },
+      'it does not answer: triggers that fire during replication stay there, and snapshots for a comparison',
+    );
   return answered;
 }
 
-/** Undefined where it could not be done. */
-async function giveBackOne(
-  { clusters, side, why, log, signal }: GiveBackRequest,
-  outage: Outage,
-  targetAway: boolean,
-): Promise<boolean | undefined> {
-  const { database, run, together } = outage;
+async function contextOf(
+  { clusters, side, log, signal }: GiveBackRequest,
+  { database, run, together }: Outage,
+): Promise<ReturnType<typeof openContext>> {
   const options = { together, back: side === 'target' };
-  const { context, close } = openContext(clusters, {
+  return openContext(clusters, {
     // Nothing of this is the engine's business, so nobody need be asked which one it is.
     engine: await engineOf(clusters, signal, { ...options, sourceAway: true }),
     applicationName: 'pgconvoy/keeper',
@@ -175,8 +183,19 @@ async function giveBackOne(
     log,
     progress: () => {},
   });
+}
+
+/** Undefined where it could not be done. */
+async function giveBackOne(
+  request: GiveBackRequest,
+  outage: Outage,
+  answering: () => Promise<boolean>,
+): Promise<boolean | undefined> {
+  const { side, why, log } = request;
+  const { database, run } = outage;
+  const { context, close } = await contextOf(request, outage);
   try {
-    const given = await giveBack(context, why(outage), targetAway);
+    const given = await giveBack(context, why(outage), answering);
     if (given) log.warn({ database, run }, `given back to the ${side}: ${why(outage)}; it goes on replicating`);
     return given;
   } catch (error) {

@@ -21,6 +21,7 @@ import * as replicationLag from '../../src/postgres/catalog/replication-lag.ts';
 import * as replicationUse from '../../src/postgres/catalog/replication-use.ts';
 import * as roleAttributes from '../../src/postgres/catalog/role-attributes.ts';
 import * as roleDefinitions from '../../src/postgres/catalog/role-definitions.ts';
+import * as rolesOfDatabases from '../../src/postgres/catalog/roles-of-databases.ts';
 import * as sequences from '../../src/postgres/catalog/sequences.ts';
 import * as serverLife from '../../src/postgres/catalog/server-life.ts';
 import * as server from '../../src/postgres/catalog/server.ts';
@@ -138,6 +139,17 @@ export const sourceQueries = (database: string): SourceQuery[] => [
     databaseDefinitions.privilegesByAcl(new Map([[database, null]])),
     databaseDefinitions.PrivilegeOnDatabase,
   ),
+  ask(
+    'database-definitions.aclNamedNow',
+    databaseDefinitions.aclNamedNow('{=c/postgres,a=CTc/postgres}', new Map([['a', 'b']]), ['gone']),
+    databaseDefinitions.AclNamedNow,
+  ),
+  ask(
+    'roles-of-databases.rolesOfDatabases',
+    rolesOfDatabases.rolesOfDatabases([database]),
+    rolesOfDatabases.RoleOfDatabase,
+  ),
+  ask('roles-of-databases.rolesByOid', rolesOfDatabases.rolesByOid(['10']), rolesOfDatabases.RoleByOid),
   ask('database-facts.databaseLocale', databaseFacts.databaseLocale(database), databaseFacts.DatabaseLocale),
   ask('database-facts.objectsInOurSchema', databaseFacts.objectsInOurSchema(), databaseFacts.StrayObject),
   ask('deferred-triggers.deferredTriggers', deferredTriggers.deferredTriggers(), deferredTriggers.DeferredTrigger),
@@ -167,6 +179,7 @@ export const sourceQueries = (database: string): SourceQuery[] => [
   ask('indexed-tables.indexedTables', indexedTables.indexedTables(), indexedTables.IndexedTable),
   ask('inventory.schemaInventory', inventory.schemaInventory(), inventory.InventoryItem),
   ask('inventory.lateInventory', inventory.lateInventory(), inventory.InventoryItem),
+  ask('inventory.described', inventory.described(), inventory.Described),
   ask('inventory.identityIndexes', inventory.identityIndexes(), inventory.IdentityIndex),
   ask('large-objects.scanLargeObjects', largeObjects.scanLargeObjects({ moment: '3' }), largeObjects.LargeObjectScan),
   ask('large-objects.scanLargeObjects', largeObjects.scanLargeObjects('ever'), largeObjects.LargeObjectScan),

@@ -1,10 +1,11 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { runOperation } from '../../src/engine/run-operation.ts';
 import { createLogger } from '../../src/log.ts';
+import { holdSnapshots, snapshotNote } from '../../src/operations/comparison/snapshots.ts';
 import { agreeToOpen } from '../../src/operations/cutover/agree-to-open.ts';
 import { agreeToOpen as agree } from '../../src/operations/cutover/agreement.ts';
 import { awaitLsn } from '../../src/operations/cutover/await-lsn.ts';
@@ -14,8 +15,9 @@ import { openTarget } from '../../src/operations/cutover/open-target.ts';
 import { raiseFences } from '../../src/operations/cutover/raise-fence.ts';
 import { createDeferredTriggers } from '../../src/operations/schema/create-deferred-triggers.ts';
 import { Cluster } from '../../src/postgres/cluster.ts';
-import { lookAfter } from '../../src/runtime/keeper.ts';
-import { giveBackAll, readOutages } from '../../src/runtime/outages.ts';
+import { Ledger } from '../../src/postgres/ledger.ts';
+import { startKeeper } from '../../src/runtime/keeper.ts';
+import { keeperLooks } from '../helpers/keeper.ts';
 import { TestPair } from '../helpers/pair.ts';
 import { schemaOnBothSides, walkTo } from '../helpers/streaming.ts';
 import { eventually } from '../helpers/wait.ts';
@@ -31,7 +33,7 @@ beforeAll(async () => {
 });
 afterAll(() => pair[Symbol.asyncDispose]());
 
-const look = () => lookAfter(pair.clusters, createLogger('silent'), new AbortController().signal);
+const look = () => keeperLooks(pair.clusters);
 const fence = async (database: string, options: Record<string, boolean | number>) => {
   // As if somebody had asked for it again.
   await pair.context(database).sourceLedger.forget({ kind: 'given-back', database });
@@ -135,26 +137,72 @@ test('opening and taking the fence down at the same moment: one of the two, neve
   }
 });
 
-test('a target that has vanished holds nobody up', async () => {
+test('a target that has vanished holds nobody up, and those who work on what is given back are told', async () => {
   // It takes connections, and never says a word.
-  const hole = createServer(() => {}).listen(0, '127.0.0.1');
+  const callers: Socket[] = [];
+  const hole = createServer((caller) => callers.push(caller.resume().on('error', () => {}))).listen(0, '127.0.0.1');
   await once(hole, 'listening');
   const { port } = hole.address() as AddressInfo;
   const address = { ...pair.clusters.target.address, port, connectTimeoutMs: 20_000 };
   const clusters = { ...pair.clusters, target: new Cluster('target', address, 'postgres') };
-  const signal = AbortSignal.timeout(15_000);
+  for (const database of [one, other]) await fence(database, { together: true });
+  const told: (readonly string[])[] = [];
+  const ending = new AbortController();
+  const reached = once(hole, 'connection');
+  const keeper = startKeeper({
+    clusters,
+    isCuttingOver: () => Promise.resolve(false),
+    mayBeFenced: () => Promise.resolve(false),
+    onGivenBack: (databases) => void told.push(databases.map(({ database }) => database)),
+    log: createLogger('silent'),
+    signal: ending.signal,
+  });
   try {
-    for (const database of [one, other]) await fence(database, { together: true });
-    const { outages } = await readOutages(clusters, 'source', signal);
-    const request = { clusters, side: 'source', why: () => 'it is late', log: createLogger('silent'), signal } as const;
-    expect((await giveBackAll(request, outages)).given.map(({ database }) => database)).toEqual(
-      expect.arrayContaining([one, other]),
+    // It looks at the target, and will for long, when they become late.
+    await reached;
+    await eventually(() => expect(told).not.toEqual([]), { timeoutMs: 15_000 });
+    const { sourceLedger } = pair.context(one);
+    const fences = await sourceLedger.entriesOn([one, other], ['fence']);
+    const late = fences.map(
+      ({ database, before }) => [database, { ...Object(before), deadline: new Date(0) }] as const,
     );
-    expect(signal.aborted).toBe(false);
+    await sourceLedger.replaceAll('fence', new Map(late));
+    await eventually(() => expect(told.at(-1)).toEqual(expect.arrayContaining([one, other])), { timeoutMs: 15_000 });
+    expect(callers[0]?.destroyed).toBe(false);
     expect([await isFenced(one), await isFenced(other)]).toEqual([false, false]);
+
+    // Where fences cannot be raised without it, those that were are not given back one after the other's timeout.
+    const away = clusters.target.bind({ applicationName: 'pgconvoy/test', signal: ending.signal });
+    const contexts = [one, other].map((database) => ({
+      ...pair.context(database, { options: { together: true } }),
+      target: away.database(database),
+      targetCluster: away,
+      targetLedger: new Ledger(away),
+    }));
+    let raisedSoFar = false;
+    const vanishes = () => {
+      raisedSoFar = true;
+      return Promise.reject(new Error('it has vanished'));
+    };
+    const raised = raiseFences(contexts, vanishes).catch((error: unknown) => error);
+    await eventually(() => expect(raisedSoFar).toBe(true));
+    await eventually(async () => {
+      for (const database of [one, other]) expect(await notes(database)).not.toContain('fence');
+    });
+    for (const caller of callers) caller.destroy();
+    expect(await raised).toMatchObject({ message: 'it has vanished' });
+    await away.close();
   } finally {
+    ending.abort();
     hole.close();
+    for (const caller of callers) caller.destroy();
+    await keeper.ended;
   }
+
+  // Of its databases it has nothing to tell, so nobody waits until it is clear that it does not answer.
+  await fence(one, {});
+  expect(await giveBack(pair.context(one), 'it is late', () => new Promise(() => {}))).toBe(true);
+  expect(await isFenced(one)).toBe(false);
 });
 
 test('what is decided stays fenced on the source, however late; all of them are opened', async () => {
@@ -183,11 +231,24 @@ test('what is given back goes on replicating, and triggers that fire during repl
      alter table entry enable always trigger always`,
   );
   await walkTo(pair, database, 'await-catch-up');
+  // Only where something is to be asked of the target it is waited for.
+  await fence(database, {});
+  expect((await runOperation(createDeferredTriggers, pair.context(database))).changed).toBe(true);
+  let answer: ((answers: boolean) => void) | undefined;
+  const giving = giveBack(pair.context(database), 'it is late', () => new Promise((resolve) => (answer = resolve)));
+  await eventually(() => expect(answer).toBeDefined());
+  expect(await isFenced(database)).toBe(true);
+  answer?.(true);
+  expect(await giving).toBe(true);
+  expect((await createDeferredTriggers.check(pair.context(database))).holds).toBe(false);
+
   await fence(database, { outage: 300 });
   expect((await runOperation(createDeferredTriggers, pair.context(database))).changed).toBe(true);
+  await holdSnapshots(pair.context(database), null);
   await sleep(320);
   await look();
   expect(await isFenced(database)).toBe(false);
+  expect(await snapshotNote(pair.context(database))).toBeUndefined();
   await pair.query('source', database, 'insert into entry values (7)');
   await eventually(async () => {
     expect(await pair.query('target', database, 'select id from entry')).toEqual([{ id: 7 }]);

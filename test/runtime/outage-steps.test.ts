@@ -4,10 +4,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { outageBefore, stagesOf } from '../../src/engine/plan.ts';
 import { createLogger } from '../../src/log.ts';
+import { claimFences } from '../../src/operations/cutover/claim-fence.ts';
+import { beforeFence } from '../../src/operations/cutover/fence.ts';
 import { fenceSource } from '../../src/operations/cutover/fence-source.ts';
 import { giveBack } from '../../src/operations/cutover/give-back.ts';
 import { operations } from '../../src/operations/index.ts';
 import { Hook } from '../../src/postgres/hooks.ts';
+import { FenceState, fenceStates } from '../../src/postgres/catalog/fence.ts';
 import { lockedNote } from '../../src/postgres/catalog/ledger-notes.ts';
 import { pairOf } from '../../src/operations/replication/pair.ts';
 import { sql } from '../../src/postgres/sql.ts';
@@ -15,8 +18,8 @@ import { stepErrorOf } from '../../src/queue/step-error.ts';
 import type { StepExecution } from '../../src/queue/types.ts';
 import { createExecutor } from '../../src/runtime/execute.ts';
 import type { Executor } from '../../src/runtime/execute.ts';
-import { lookAfter } from '../../src/runtime/keeper.ts';
 import { stop } from '../../workflows/stop.ts';
+import { keeperLooks } from '../helpers/keeper.ts';
 import { TestPair } from '../helpers/pair.ts';
 import { runFolder } from '../helpers/run-folder.ts';
 import { schemaOnBothSides, walkTo } from '../helpers/streaming.ts';
@@ -92,8 +95,7 @@ function cutover(id: string, names: readonly string[], told: Record<string, bool
     failed: (key: string, name: string | undefined, error: unknown) =>
       executor.failedForGood(execution(key, name), stepErrorOf(error)),
     anotherWorker: () => void (executor = worker()),
-    keeperLooks: () =>
-      lookAfter(pair.clusters, createLogger('silent'), new AbortController().signal, executor.noteGivenBack),
+    keeperLooks: () => keeperLooks(pair.clusters, executor.noteGivenBack),
   };
 }
 const streaming = async (base: string) => {
@@ -204,6 +206,74 @@ test('what the keeper gives back while a step works on it is not fenced again be
   expect(await isFenced(database)).toBe(true);
   expect(await rows('target', database)).toEqual([{ id: 1 }]);
   await fenceSource.undo!(pair.context(database));
+});
+
+test('who comes again when its time is up, before any keeper has looked, gets no second outage', async () => {
+  const [one, other] = [await streaming('killed one'), await streaming('killed other')];
+  const { sourceLedger } = pair.context(one);
+  const deadlineOf = async (database: string) =>
+    Date.parse(
+      (Object((await sourceLedger.find({ kind: 'fence', database }))?.before) as { deadline: string }).deadline,
+    );
+  const passed = async (databases: readonly string[]) => {
+    const fences = await sourceLedger.entriesOn(databases, ['fence']);
+    const late = fences.map(
+      ({ database, before }) => [database, { ...Object(before), deadline: new Date(0) }] as const,
+    );
+    await sourceLedger.replaceAll('fence', new Map(late));
+  };
+  const own = cutover('killed', [one], {});
+  await own.step('fence-source', one);
+  // A worker that was killed before it had proven anything; where there is time left, the next one has that.
+  await sourceLedger.forget({ kind: 'fence-lsn', database: one });
+  const before = await deadlineOf(one);
+  await own.step('fence-source', one);
+  expect(await deadlineOf(one)).toBe(before);
+  await sourceLedger.forget({ kind: 'fence-lsn', database: one });
+  await passed([one]);
+  const said = {
+    name: 'DeadlineExceeded',
+    message: `source, database "${one}": the deadline of its write outage has passed before everything was ready. It was given back: it takes writes again, and goes on replicating`,
+    hint: expect.stringContaining('pgconvoy retry killed'),
+  };
+  await expect(own.step('fence-source', one)).rejects.toMatchObject(said);
+  expect(await isFenced(one)).toBe(false);
+  await write(one);
+  await expect(own.step('fence-source', one)).rejects.toMatchObject(said);
+  // Who asks for it gets a whole one, unless it passes again.
+  await own.retried('fence-source', one);
+  expect(await deadlineOf(one)).toBeGreaterThan(before);
+  await sourceLedger.forget({ kind: 'fence-lsn', database: one });
+  await passed([one]);
+  await expect(own.retried('fence-source', one)).rejects.toMatchObject(said);
+  expect(await isFenced(one)).toBe(false);
+  // Clients that wait in front of it have waited as long.
+  const pause = { kind: 'pgbouncer-pause', database: one, object: 'nowhere:6432/one' };
+  await sourceLedger.record(pause, { run: 'waits', outage: 0, together: false });
+  await expect(cutover('waits', [one], {}).step('fence-source', one)).rejects.toThrow(
+    /the deadline of its write outage/,
+  );
+  expect([await isFenced(one), await sourceLedger.find(pause)]).toEqual([false, undefined]);
+
+  const both = cutover('killed together', [one, other], { together: true });
+  await both.step('fence-together');
+  await sourceLedger.forget({ kind: 'fence-lsn', database: other });
+  await passed([one, other]);
+  const late = await errorOf(both.step('fence-together'));
+  expect(late).toMatchObject({ name: 'DeadlineExceeded', message: expect.stringContaining(`"${other}"`) });
+  // What was still whole follows, as after each failure.
+  await both.failed('fence-together', undefined, late);
+  expect([await isFenced(one), await isFenced(other)]).toEqual([false, false]);
+  await both.retried('fence-together');
+  expect([await isFenced(one), await isFenced(other)]).toEqual([true, true]);
+  // Whoever claims it in the very moment in which its time is up gets no more of it either.
+  await passed([one]);
+  const again = pair.context(one, { options: { together: true } });
+  const [state] = await again.sourceCluster.maintenance.many(FenceState, fenceStates([one]));
+  await claimFences({ ...again, run: { ...again.run, id: 'killed together' } }, new Map([[one, beforeFence(state!)]]));
+  expect(await deadlineOf(one)).toBe(0);
+  await both.keeperLooks();
+  expect([await isFenced(one), await isFenced(other)]).toEqual([false, false]);
 });
 
 test('given back by another worker: no trigger fires for what comes, and nothing but that is said to be wrong', async () => {

@@ -1,4 +1,6 @@
+import pg from 'pg';
 import { expect, test } from 'vitest';
+import { onServer } from '../helpers/pair.ts';
 import { assertRun, Scenario, stepsOf } from '../helpers/scenario.ts';
 import { pictureCatalog, pictureDifferences } from '../helpers/workload/catalog.ts';
 
@@ -11,6 +13,14 @@ test('every command twice in a row: the second changes nothing and says so', asy
   for (const words of [['check'], ['fix'], ['setup'], ['start'], ['stop', '--yes'], ['uninstall'], ['uninstall']]) {
     const first = await scenario.command(...words);
     assertRun(first, words[0] === 'check' ? first.code : 0, 'completed');
+    // The old databases, whose slots are gone, belong to their owners again.
+    if (words[0] === 'stop')
+      for (const { name } of scenario.databases)
+        await onServer(
+          source,
+          'postgres',
+          `grant connect on database ${pg.escapeIdentifier(name)} to public; alter database ${pg.escapeIdentifier(name)} reset default_transaction_read_only`,
+        );
     const before = await picture();
 
     const second = await program.run(...words);

@@ -43,10 +43,13 @@ function stateOf(steps: readonly StepView[], cutover: ReportedCutover | null): R
   return cutover?.openedAt ? 'open' : 'done';
 }
 
+/** It has found that there is none, and cannot be. */
+const NoWayBack = z.object({ subscription: z.null() });
+
 function wayBackOf(steps: readonly StepView[]): ReportedDatabase['wayBack'] {
   const last = steps.findLast((step) => step.operation === 'start-reverse' && step.state === 'completed');
   if (!last) return null;
-  if (!last.key.startsWith('undo-')) return 'open';
+  if (!last.key.startsWith('undo-')) return NoWayBack.safeParse(last.output).success ? null : 'open';
   return last.changed ? 'ended' : null;
 }
 

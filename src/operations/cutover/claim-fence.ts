@@ -1,5 +1,8 @@
+import * as z from 'zod';
 import type { OperationContext } from '../../engine/operation.ts';
+import { groupBy } from '../../engine/group-by.ts';
 import { LedgerEntry, lockedNotes } from '../../postgres/catalog/ledger-notes.ts';
+import { RoleOfDatabase, rolesOfDatabases } from '../../postgres/catalog/roles-of-databases.ts';
 import { BeforeFence, FenceNote, fenceKey } from './fence.ts';
 
 type ClaimContext = Pick<OperationContext, 'sourceCluster' | 'sourceLedger' | 'settings' | 'run'>;
@@ -15,9 +18,19 @@ export async function claimFences(context: ClaimContext, before: ReadonlyMap<str
   const { kind } = fenceKey('');
   if (!(await sourceLedger.exists())) await sourceLedger.prepare();
   await maintenance.transaction(async () => {
-    const noted = await maintenance.many(LedgerEntry, lockedNotes(kind, [...before.keys()]));
-    const known = new Map(noted.map((entry) => [entry.database, entry]));
-    const notes = [...before].map(([name, each]) => [name, claimed(context, each, known.get(name))] as const);
+    const names = [...before.keys()];
+    const [noted, named] = await maintenance.atOnce([lockedNotes(kind, names), rolesOfDatabases(names)]);
+    const known = new Map(
+      z
+        .array(LedgerEntry)
+        .parse(noted)
+        .map((entry) => [entry.database, entry]),
+    );
+    const roles = groupBy(z.array(RoleOfDatabase).parse(named), ({ database }) => database);
+    const notes = [...before].map(([name, each]) => {
+      const oids = Object.fromEntries((roles.get(name) ?? []).map((role) => [role.name, role.oid]));
+      return [name, claimed(context, { ...each, roles: oids }, known.get(name))] as const;
+    });
     await sourceLedger.replaceAll(kind, new Map(notes));
   });
 }
@@ -26,11 +39,12 @@ function claimed(context: ClaimContext, before: BeforeFence, entry: LedgerEntry 
   const { run } = context;
   const known = entry && FenceNote.partial().parse(entry.before);
   const now = Date.parse(before.fencedAt);
-  const goesOn = known?.run === run.id && known.deadline !== undefined && Date.parse(known.deadline) > now;
+  // Also one that has just passed (`refuseLate`): whoever gives it back will, and nobody decides for what is late.
+  const deadline = known?.run === run.id ? known.deadline : undefined;
   return {
     ...(entry ? BeforeFence.parse(entry.before) : before),
     run: run.id,
-    deadline: goesOn ? known.deadline! : new Date(now + outageMs(context)).toISOString(),
+    deadline: deadline ?? new Date(now + outageMs(context)).toISOString(),
     together: run.options['together'] === true,
     ...(run.again || (known?.run === run.id && known.again) ? { again: true } : {}),
   };

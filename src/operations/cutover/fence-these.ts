@@ -8,27 +8,57 @@ import { refuseWithoutSlot } from '../replication/lost-slot.ts';
 import { pairOf } from '../replication/pair.ts';
 import { claimFences } from './claim-fence.ts';
 import { eachOf } from './each-of.ts';
-import { ANOTHERS, beforeFence } from './fence.ts';
+import { ANOTHERS, beforeFence, lookAtFences } from './fence.ts';
+import type { StandingFence } from './fence.ts';
 import { giveBackEach } from './give-back.ts';
 import { refuseGivenBack } from './given-back.ts';
+import { refuseLate } from './late.ts';
+import { openedKey, openedOf } from './opened.ts';
+import type { Opened } from './opened.ts';
 import { raiseFences } from './raise-fence.ts';
 
 interface Unfenced {
-  readonly context: OperationContext;
+  readonly database: string;
   /** What its fence misses. */
   readonly missing: readonly string[];
+}
+
+interface FencesLook {
+  /** By database, those that stand. */
+  readonly fences: ReadonlyMap<string, StandingFence>;
+  /** Those of databases that applications have left before: they belong to their owners, so nothing is raised anew. */
+  readonly left: ReadonlyMap<string, Opened>;
+  readonly unfenced: readonly Unfenced[];
+}
+
+/** What is still to be fenced of these databases of one run. */
+export async function lookForUnfenced(contexts: readonly OperationContext[]): Promise<FencesLook> {
+  const looks = await lookAtFences(contexts);
+  const fences = new Map([...looks].flatMap(([name, { fence }]) => (fence ? [[name, fence] as const] : [])));
+  const open = [...looks.keys()].filter((name) => !fences.has(name));
+  const [first] = contexts;
+  if (!first || open.length === 0) return { fences, left: new Map(), unfenced: [] };
+  const { targetCluster, targetLedger } = first;
+  const left = await openedOf(await targetLedger.entriesOn(open, [openedKey('').kind]), targetCluster);
+  const unfenced = open
+    .filter((name) => !left.has(name))
+    .map((database) => ({ database, missing: looks.get(database)!.missing }));
+  return { fences, left, unfenced };
 }
 
 /**
  * Raises the fences of these databases of one run, together. One that stands, and that nobody but another run has raised, is taken over as
  * it is.
- * @throws what `raiseFences` throws; then all of them are given back
+ * @param all of databases that are `unfenced`
+ * @throws DeadlineExceeded where the time of one is up already, and what `raiseFences` throws; then all of them are given back
  */
-export async function fenceThese(all: readonly Unfenced[]): Promise<void> {
-  const isAnothers = ({ missing }: Unfenced) => missing.every((each) => each === ANOTHERS);
-  await takeOver(all.filter(isAnothers).map(({ context }) => context));
-  const contexts = all.filter((each) => !isAnothers(each)).map(({ context }) => context);
+export async function fenceThese(all: readonly OperationContext[], unfenced: readonly Unfenced[]): Promise<void> {
+  const missed = new Map(unfenced.map(({ database, missing }) => [database, missing]));
+  const isAnothers = ({ source }: OperationContext) => missed.get(source.name)!.every((each) => each === ANOTHERS);
+  await takeOver(all.filter(isAnothers));
+  const contexts = all.filter((each) => !isAnothers(each));
   await eachOf(contexts, refuseGivenBack);
+  await refuseLate(contexts);
   try {
     // An outage that nothing can come of is spared the applications.
     await eachOf(contexts, async (context) => {
@@ -38,7 +68,7 @@ export async function fenceThese(all: readonly Unfenced[]): Promise<void> {
     await raiseFences(contexts, () => refuseDrift(contexts));
   } catch (error) {
     // Applications may wait already.
-    if (!all[0]?.context.signal.aborted) await giveBackEach(contexts);
+    if (!all[0]?.signal.aborted) await giveBackEach(contexts);
     throw error;
   }
 }

@@ -14,6 +14,7 @@ import { DatabaseError } from '../../postgres/errors.ts';
 import { fragment, id, lit, sql } from '../../postgres/sql.ts';
 import { privilegeStatements } from '../databases/privilege-statements.ts';
 import { eachOf } from './each-of.ts';
+import { namedNow } from './noted-roles.ts';
 import { hasLeftSource, leavesSource } from './opened.ts';
 import { giveBackLargeObjects, writingReader } from './readers.ts';
 
@@ -25,6 +26,8 @@ export const BeforeFence = z.object({
   connectionLimit: z.number(),
   readOnly: z.string().nullable(),
   fencedAt: z.string(),
+  /** OIDs of the roles that these name; notes of earlier versions have none. */
+  roles: z.record(z.string(), z.string()).optional(),
 });
 export type BeforeFence = z.output<typeof BeforeFence>;
 
@@ -63,7 +66,7 @@ export const FenceProof = z.object({
 });
 export type FenceProof = z.output<typeof FenceProof>;
 
-interface StandingFence extends FenceProof {
+export interface StandingFence extends FenceProof {
   readonly fencedAt: string;
 }
 
@@ -72,7 +75,7 @@ export const proofKey = (database: string) => ({ kind: 'fence-lsn', database });
 
 export type FenceContext = Pick<
   OperationContext,
-  'source' | 'sourceCluster' | 'sourceLedger' | 'settings' | 'signal' | 'log' | 'progress' | 'run'
+  'source' | 'sourceCluster' | 'sourceLedger' | 'settings' | 'signal' | 'log' | 'progress' | 'note' | 'run'
 >;
 
 /** The proof, and the state of the database's entry in the catalog that it was made behind. */
@@ -212,10 +215,14 @@ export async function lowerFence(context: FenceContext, first?: () => Promise<vo
 const mustStay = async (context: FenceContext): Promise<boolean> =>
   context.run.options['openSource'] !== true && (await hasLeftSource(context));
 
-async function reopen({ source, sourceCluster }: FenceContext, note: BeforeFence, state: FenceState): Promise<void> {
+async function reopen(context: FenceContext, noted: BeforeFence, state: FenceState): Promise<void> {
+  const { source, sourceCluster } = context;
   const { maintenance } = sourceCluster;
   const name = id(source.name);
-  const moved = note.owner !== state.owner && (await roleExists(maintenance, note.owner));
+  const { before: note, gone } = (await namedNow(sourceCluster, new Map([[source.name, noted]]))).get(source.name)!;
+  tellGone(context, gone, noted.owner);
+  const moved =
+    note.owner !== state.owner && !gone.includes(noted.owner) && (await roleExists(maintenance, note.owner));
   const owner = moved ? note.owner : state.owner;
   if (moved) await maintenance.run(sql`alter database ${name} owner to ${id(owner)}`);
   const [wanted, present] = [
@@ -230,6 +237,16 @@ async function reopen({ source, sourceCluster }: FenceContext, note: BeforeFence
       ? sql`alter database ${name} reset ${readOnly}`
       : sql`alter database ${name} set ${readOnly} = ${lit(note.readOnly)}`,
   ]);
+}
+
+function tellGone({ source, log, note }: FenceContext, gone: readonly string[], owner: string): void {
+  const users = gone.filter((role) => !role.startsWith('pgconvoy'));
+  if (users.length === 0) return;
+  const roles = users.map((role) => id(role).text).join(', ');
+  const left = gone.includes(owner) ? '; its owner was among them, so the superuser who raised the fence owns it' : '';
+  const line = `${source.side}, database "${source.name}": dropped behind the fence, so what was granted to them or by them is not given back: ${roles}${left}`;
+  log.warn(line);
+  note(line);
 }
 
 const roleExists = async (maintenance: FenceContext['source'], role: string): Promise<boolean> =>

@@ -1,8 +1,11 @@
 import type { OperationContext } from '../../engine/operation.ts';
 import type { LedgerEntry } from '../../postgres/catalog/ledger-notes.ts';
+import { errorText } from '../../errors.ts';
+import { DatabaseError } from '../../postgres/errors.ts';
 import { id, sql, trusted } from '../../postgres/sql.ts';
 import { restorePrivileges } from '../databases/database-privileges.ts';
-import { sourceDefinitions } from '../databases/source-definition.ts';
+import type { WantedPrivileges } from '../databases/database-privileges.ts';
+import { privilegesBefore } from '../databases/source-definition.ts';
 import { swapped } from '../replication/way-back.ts';
 import { fenceKey, lowerFence, proofKey, untilUndisturbed } from './fence.ts';
 import { openedOf } from './opened.ts';
@@ -11,12 +14,20 @@ import { makersKey } from './readers.ts';
 /** What setup has noted of a database that it made, until applications are let in. */
 const madeKey = (database: string) => ({ kind: 'database', database });
 
-/** Whether a note of the target's ledger keeps a database closed. */
-const keepsClosed = ({ kind }: LedgerEntry): boolean => kind === madeKey('').kind || kind === fenceKey('').kind;
+/**
+ * From the moment its fence is down until the target's database has the privileges of the side that is left: whoever was stopped in between
+ * has left them to the next one.
+ */
+const owedKey = (database: string) => ({ kind: 'privileges-owed', database });
+
+const CLOSING: ReadonlySet<string> = new Set([madeKey, fenceKey, owedKey].map((key) => key('').kind));
+
+/** Whether a note of the target's ledger keeps a database closed, or somebody out of it. */
+const keepsClosed = ({ kind }: LedgerEntry): boolean => CLOSING.has(kind);
 
 /**
- * Whether the target's database is still kept closed: by the connection limit that setup has given it or, where applications have left
- * it before, by its fence.
+ * Whether somebody is still kept out of the target's database: by the connection limit that setup has given it or, where applications have
+ * left it before, by its fence, or for want of a privilege that was given since.
  */
 export const isClosed = async ({
   target,
@@ -55,26 +66,56 @@ export async function letIn(
   const [first] = contexts;
   if (!first) return;
   const names = contexts.map(({ target }) => target.name);
-  const definitions = await sourceDefinitions(first, names);
-  const fences = [fenceKey, proofKey, makersKey].map((key) => key('').kind);
-  const fenced = new Set((await first.targetLedger.entriesOn(names, fences)).map(({ database }) => database));
+  const wanted = await privilegesBefore(first, names);
+  const fences = [fenceKey, proofKey, makersKey, owedKey].map((key) => key('').kind);
+  const noted = await first.targetLedger.entriesOn(names, fences);
+  const fenced = new Set(noted.map(({ database }) => database));
+  const owed = new Set(noted.filter(({ kind }) => kind === owedKey('').kind).map(({ database }) => database));
   const limited: string[] = [];
   for (const context of contexts) {
     const { name } = context.target;
-    if (!fenced.has(name) || !(await lowerFence(swapped(context)))) limited.push(name);
+    const owe = () => context.targetLedger.record(owedKey(name), {});
+    const lowered = fenced.has(name) && (await lowerFence(swapped(context), owe));
+    if (!lowered && !owed.has(name)) limited.push(name);
     else {
-      // What was granted on the side that is left counts, not what was before this fence.
-      await restorePrivileges(context, new Map([[name, definitions.get(name)!]]), context.sourceCluster);
+      await giveOwed(context, wanted.get(name)!);
       await opened([name]);
     }
   }
   if (limited.length === 0) return;
   const statements = limited.map(
-    (name) =>
-      sql`alter database ${id(name)} connection limit ${trusted(String(definitions.get(name)!.connectionLimit))}`,
+    (name) => sql`alter database ${id(name)} connection limit ${trusted(String(wanted.get(name)!.connectionLimit))}`,
   );
   await untilUndisturbed(() => first.targetCluster.maintenance.atOnce(statements));
   await opened(limited);
+}
+
+/**
+ * What was granted on the side that is left counts, not what was before this fence. Applications are in already, and some may wait for this
+ * in front of the database: what the server refuses is told, and keeps nobody out.
+ */
+async function giveOwed(context: OperationContext, wanted: WantedPrivileges): Promise<void> {
+  const { target, targetLedger, sourceCluster, log, note } = context;
+  const tell = (what: string) => {
+    const line = `${target.side}, database "${target.name}": ${what}`;
+    log.warn(line);
+    note(line);
+  };
+  try {
+    const restore = () => restorePrivileges(context, new Map([[target.name, wanted]]), sourceCluster, 'left out');
+    for (const { privilege, grantee, roles } of await untilUndisturbed(restore)) {
+      const whom = grantee === null ? 'PUBLIC' : id(grantee).text;
+      tell(
+        `${privilege} for ${whom} was not given, since it names ${roles.map((role) => id(role).text).join(' and ')}, which is not there. If it is needed: CREATE ROLE there, then GRANT ${privilege} ON DATABASE ${id(target.name).text} TO ${whom}`,
+      );
+    }
+  } catch (error) {
+    if (!(error instanceof DatabaseError) || error.disposition !== 'give-up') throw error;
+    tell(
+      `it has the privileges from before it was left, those given since on the ${sourceCluster.side} are refused: ${errorText(error)}`,
+    );
+  }
+  await targetLedger.forget(owedKey(target.name));
 }
 
 /** A database on the new cluster that applications leave is ours again. */

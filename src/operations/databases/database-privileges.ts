@@ -1,3 +1,4 @@
+import * as z from 'zod';
 import type { OperationContext } from '../../engine/operation.ts';
 import {
   PrivilegeOnDatabase,
@@ -58,27 +59,65 @@ export async function privilegeDifferences(
 
 const isUsers = ({ grantee }: DatabasePrivilege): boolean => !grantee?.startsWith('pgconvoy');
 
+/** A privilege that names roles which the target does not have. */
+interface LeftOut extends DatabasePrivilege {
+  readonly roles: readonly string[];
+}
+
 /**
  * Gives the target's databases exactly these privileges, and their connection limits: all of them in one message, or none. An ACL is
  * read on the cluster it comes from, since it names roles.
+ * @param absent what becomes of a privilege that names a role which the target does not have
+ * @returns those that were left out
  * @see https://www.postgresql.org/docs/current/ddl-priv.html
  */
 export async function restorePrivileges(
   context: TargetContext,
   wanted: ReadonlyMap<string, WantedPrivileges>,
   readOn: BoundCluster,
-): Promise<void> {
+  absent: 'refused' | 'left out' = 'refused',
+): Promise<readonly LeftOut[]> {
   const found = await targetDefinitions(context, [...wanted.keys()]);
   const differences = await privilegeDifferences(context, wanted, found, readOn);
+  const without =
+    absent === 'refused'
+      ? () => []
+      : await rolesAbsent(
+          context,
+          [...differences.values()].flatMap(({ missing }) => missing),
+        );
   const statements = [...differences].flatMap(([name, difference]) => {
     const { owner, connectionLimit } = difference.found;
     const limit = wanted.get(name)!.connectionLimit;
+    const missing = difference.missing.filter((each) => without(each).length === 0);
     return [
-      ...privilegeStatements(name, owner, difference),
+      ...privilegeStatements(name, owner, { ...difference, missing }),
       ...(connectionLimit === limit
         ? []
         : [sql`alter database ${id(name)} connection limit ${trusted(String(limit))}`]),
     ];
   });
   if (statements.length > 0) await context.targetCluster.maintenance.atOnce(statements);
+  return [...differences.values()].flatMap(({ missing }) =>
+    missing.flatMap((each) => (without(each).length > 0 ? [{ ...each, roles: without(each) }] : [])),
+  );
+}
+
+const Role = z.object({ name: z.string() });
+
+/** Of each of these privileges, the roles it names that the target does not have. */
+async function rolesAbsent({ targetCluster }: TargetContext, privileges: readonly DatabasePrivilege[]) {
+  const named = ({ grantee, grantor }: DatabasePrivilege) => [
+    ...new Set(grantee === null ? [grantor] : [grantee, grantor]),
+  ];
+  const names = privileges.flatMap(named);
+  const roles =
+    names.length === 0
+      ? []
+      : await targetCluster.maintenance.many(
+          Role,
+          sql`select rolname as name from pg_roles where rolname = any (${names}::text[])`,
+        );
+  const known = new Set(roles.map(({ name }) => name));
+  return (privilege: DatabasePrivilege): string[] => named(privilege).filter((name) => !known.has(name));
 }

@@ -1,7 +1,10 @@
 import type { OperationContext } from '../../engine/operation.ts';
 import { PgconvoyError } from '../../errors.ts';
 import { DatabaseDefinition, databaseDefinitions } from '../../postgres/catalog/database-definitions.ts';
+import type { LedgerEntry } from '../../postgres/catalog/ledger-notes.ts';
 import { BeforeFence, fenceKey } from '../cutover/fence.ts';
+import { namedNow } from '../cutover/noted-roles.ts';
+import type { WantedPrivileges } from './database-privileges.ts';
 
 const READ_ONLY = 'default_transaction_read_only';
 
@@ -12,18 +15,17 @@ type SourceContext = Pick<OperationContext, 'sourceCluster' | 'sourceLedger'>;
  * @throws PgconvoyError where one is not there
  */
 export async function sourceDefinitions(
-  { sourceCluster, sourceLedger }: SourceContext,
+  context: SourceContext,
   names: readonly string[],
 ): Promise<ReadonlyMap<string, DatabaseDefinition>> {
+  const { sourceCluster, sourceLedger } = context;
   const { notes, rows } = await sourceLedger.entriesAnd(names, databaseDefinitions(names));
-  const fences = new Map(
-    notes.filter(({ kind }) => kind === fenceKey('').kind).map(({ database, before }) => [database, before]),
-  );
+  const fences = await fencesOn(context, notes);
   const found = new Map(
     rows.map((row) => {
       const definition = DatabaseDefinition.parse(row);
       const fence = fences.get(definition.name);
-      return [definition.name, fence === undefined ? definition : beforeFence(definition, BeforeFence.parse(fence))];
+      return [definition.name, fence === undefined ? definition : beforeFence(definition, fence.before)];
     }),
   );
   const gone = names.find((name) => !found.has(name));
@@ -33,6 +35,34 @@ export async function sourceDefinitions(
     disposition: 'retry',
   });
 }
+
+/**
+ * By name, the privileges and limits that databases had before they were left. The fence's note says so, and stands as long as they are left:
+ * also where somebody has dropped the database since.
+ * @throws PgconvoyError where one is not there, and has no fence
+ */
+export async function privilegesBefore(
+  context: SourceContext,
+  names: readonly string[],
+): Promise<ReadonlyMap<string, WantedPrivileges>> {
+  const noted = await fencesOn(context, await context.sourceLedger.entriesOn(names, [fenceKey('').kind]));
+  const others = names.filter((name) => !noted.has(name));
+  return new Map<string, WantedPrivileges>([
+    ...(others.length > 0 ? await sourceDefinitions(context, others) : []),
+    ...[...noted].map(([name, { before }]) => [name, before] as const),
+  ]);
+}
+
+/** What was before the fences, by database. */
+const fencesOn = ({ sourceCluster }: SourceContext, notes: readonly LedgerEntry[]) =>
+  namedNow(
+    sourceCluster,
+    new Map(
+      notes
+        .filter(({ kind }) => kind === fenceKey('').kind)
+        .map(({ database, before }) => [database, BeforeFence.parse(before)]),
+    ),
+  );
 
 export const sourceDefinition = async (
   context: SourceContext & Pick<OperationContext, 'source'>,

@@ -9,6 +9,7 @@ import type { TableName } from '../../replication/engine.ts';
 import { tablesWithout } from '../../replication/table-names.ts';
 import { waitsFor } from './locked-tables.ts';
 import { pairOf } from './pair.ts';
+import { isBehindIt, WayBack } from './way-back.ts';
 
 type Missing = { readonly change: 'create' } | ({ readonly change: 'add' | 'remove' } & TableName);
 
@@ -21,7 +22,7 @@ export const createPublication = defineOperation({
   name: 'create-publication',
   title: 'Every table is published',
   scope: 'database',
-  input: z.strictObject({}),
+  input: WayBack,
   output: z.strictObject({ tables: z.int() }),
 
   async check(context) {
@@ -29,6 +30,8 @@ export const createPublication = defineOperation({
       replicatedTables(context),
       context.engine.publishedTables(pairOf(context)),
     ]);
+    // Applications use what it would publish already: a table that they have made since is not there where the way back leads to.
+    if (context.input.wayBack && (await isBehindIt(context))) return holds({ tables: published?.length ?? 0 });
     const missing: Missing[] = published ? [] : [{ change: 'create' }];
     for (const { schema, name } of tablesWithout(tables, published ?? []))
       missing.push({ change: 'add', schema, name });
@@ -52,7 +55,7 @@ export const createPublication = defineOperation({
     log.info({ changes: missing.length }, 'publication changed');
   },
 
-  undo: (context: OperationContext) => context.engine.unpublish(pairOf(context)),
+  undo: (context: OperationContext<WayBack>) => context.engine.unpublish(pairOf(context)),
 });
 
 async function replicatedTables({ source }: Pick<OperationContext, 'source'>): Promise<NamedTable[]> {

@@ -37,8 +37,9 @@ export async function lookAtPositions(contexts: readonly OperationContext[]): Pr
   const begin = await engine.beginsAt(targetCluster, wanted);
   return {
     positions: new Map([...wanted].filter(([name]) => begin.has(name))),
+    // Where applications are already, it was settled before they came there, or never: what they have written since would not travel.
     missing: names
-      .filter((name) => !begin.has(name))
+      .filter((name) => !begin.has(name) && !opened.has(name))
       .map((database) => ({ database, fence: fences.get(database)?.fence?.lsn })),
   };
 }

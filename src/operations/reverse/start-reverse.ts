@@ -20,11 +20,20 @@ export const startReverse = defineOperation({
   title: 'Rows travel back',
   scope: 'database',
   input: z.strictObject({}),
-  output: z.strictObject({ subscription: z.string() }),
+  output: z.strictObject({
+    /** Null: applications have been led there before without a way back, or that was ended, and none can be made any more. */
+    subscription: z.string().nullable(),
+  }),
 
   async check(context) {
     const { engine, source } = context;
-    const { enabled } = await engine.subscription(pairOf(context));
+    const { enabled, exists } = await engine.subscription(pairOf(context));
+    if (!exists && !(await readPosition(context)) && (await openedOnSource(context))) {
+      context.note(
+        `${source.side}, database "${source.name}": applications have been led there without a way back, or it was ended: no rows travel back`,
+      );
+      return holds({ subscription: null });
+    }
     const firing = enabled ? await firingTriggers(context) : [];
     if (enabled && firing.length === 0) return holds({ subscription: subscriptionName(source.name) });
     return lacks([{ enabled, firing: firing.length }]);

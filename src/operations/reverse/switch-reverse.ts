@@ -13,12 +13,12 @@ export const switchReverse = defineOperation({
   scope: 'database',
   queue: 'cutover',
   input: z.strictObject({}),
-  output: z.strictObject({ lsn: z.string() }),
+  /** Null where applications have been led there before without a way back, or that was ended. */
+  output: z.strictObject({ lsn: z.string().nullable() }),
 
   async check(context) {
     const { positions, missing } = await lookAtPositions([context]);
-    const lsn = positions.get(context.source.name);
-    return lsn === undefined ? lacks(missing) : holds({ lsn });
+    return missing.length > 0 ? lacks(missing) : holds({ lsn: positions.get(context.source.name) ?? null });
   },
 
   apply: settlePositions,

@@ -155,6 +155,12 @@ export async function dropDeferredTriggers({
   return true;
 }
 
+/** Whether `create-deferred-triggers` has anything to make. */
+export async function wantsDeferredTriggers({ source }: Pick<OperationContext, 'source'>): Promise<boolean> {
+  const [triggers, events] = await wantedOf(source);
+  return triggers.length > 0 || events.length > 0;
+}
+
 const wantedOf = (source: Database) =>
   Promise.all([source.many(DeferredTrigger, deferredTriggers()), source.many(EventTrigger, eventTriggers())]);
 

@@ -35,7 +35,13 @@ export type TrafficContext = Pick<
 >;
 
 /** Beside the fence's notes, in the ledger of the cluster that is left. */
-const pauseKey = (database: string, way: string) => ({ kind: 'pgbouncer-pause', database, object: way });
+export const pauseKey = (database: string, way: string) => ({ kind: 'pgbouncer-pause', database, object: way });
+export const PauseNote = z.object({
+  run: z.string(),
+  /** How long it may last, milliseconds. */
+  outage: z.number().optional(),
+  together: z.boolean(),
+});
 /** How PgBouncer's file led to the old cluster; in that cluster's ledger as long as it leads to the new one. */
 const originKey = (database: string, way: string) => ({ kind: 'pgbouncer', database, object: way });
 const Origin = z.object({ host: z.string().nullable(), port: z.string().nullable() });
@@ -63,7 +69,12 @@ export async function pauseTraffic(context: TrafficContext): Promise<void> {
   const { source, sourceLedger, signal, run } = context;
   const ways = await waysTo(context);
   // From when on it may last how long: its worker may die before there is a fence.
-  const note = { run: run.id, outage: run.options['outage'], together: run.options['together'] === true };
+  const outage = run.options['outage'];
+  const note: z.output<typeof PauseNote> = {
+    run: run.id,
+    ...(typeof outage === 'number' ? { outage } : {}),
+    together: run.options['together'] === true,
+  };
   for (const way of ways) await sourceLedger.replace(pauseKey(source.name, wayName(way)), note);
   const results = await Promise.allSettled(ways.map(({ pgbouncer, name }) => pgbouncer.pause(name, signal)));
   const failed = results.find((result) => result.status === 'rejected');

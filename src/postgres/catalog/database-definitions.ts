@@ -72,17 +72,40 @@ export const databasePrivileges = (name: string, acl: string | null): Sql => pri
 const unquoted = (name: Fragment): Fragment =>
   fragment`case when ${name} like '"%' then replace(substr(${name}, 2, length(${name}) - 2), '""', '"') else ${name} end`;
 
+/** Of an item of an ACL, as they are written there; PUBLIC is empty. */
+const granteeOf = fragment`substring(i.item from '^("(?:[^"]|"")*"|[^"=]*)=')`;
+const grantorOf = fragment`substring(i.item from '/("(?:[^"]|"")*"|[^"/]*)$')`;
+
 /** An item whose roles are still there: what was granted to others, or by them, nobody has any more, and the server would refuse the whole. */
 const namesRoles = fragment`
   not exists (
-    select from (values (substring(i.item from '^("(?:[^"]|"")*"|[^"=]*)=')),
-                        (substring(i.item from '/("(?:[^"]|"")*"|[^"/]*)$'))) n (name)
+    select from (values (${granteeOf}), (${grantorOf})) n (name)
      where n.name <> '' and not exists (select from pg_roles r where r.rolname = (${unquoted(fragment`n.name`)})::name))`;
 
-/** The same of many databases, each with its ACL. */
+export const AclNamedNow = z.object({ acl: z.string() });
+
+/**
+ * An ACL as text, without what names roles that are gone.
+ * @param renamed what roles are called now, by the names in there
+ */
+export const aclNamedNow = (acl: string, renamed: ReadonlyMap<string, string>, gone: readonly string[]): Sql => {
+  const names = sql`unnest(${[...renamed.keys()]}::text[], ${[...renamed.values()]}::text[])`;
+  const now = (name: Fragment) => fragment`'"' || replace(${name}, '"', '""') || '"'`;
+  return sql`
+  select array(
+    select coalesce(${now(fragment`g.now`)}, p.grantee) || '=' || p.privileges || '/' || coalesce(${now(fragment`b.now`)}, p.grantor)
+      from (select ${granteeOf} as grantee, ${grantorOf} as grantor,
+                   substring(i.item from '^(?:"(?:[^"]|"")*"|[^"=]*)=([^/]*)/') as privileges
+              from unnest(${acl}::text[]) i (item)) p
+      left join ${names} g (name, now) on g.name = ${unquoted(fragment`p.grantee`)}
+      left join ${names} b (name, now) on b.name = ${unquoted(fragment`p.grantor`)}
+     where not (${unquoted(fragment`p.grantee`)} = any (${gone}::text[]) or ${unquoted(fragment`p.grantor`)} = any (${gone}::text[])))::text as acl`;
+};
+
+/** The same of many databases, each with its ACL; what is given as text also where the database is not there. */
 export const privilegesByAcl = (acls: ReadonlyMap<string, string | null>): Sql =>
   privileges(
-    sql`pg_database d join unnest(${[...acls.keys()]}::text[], ${[...acls.values()]}::text[]) w (name, acl) on w.name = d.datname`,
+    sql`unnest(${[...acls.keys()]}::text[], ${[...acls.values()]}::text[]) w (name, acl) left join pg_database d on d.datname = w.name`,
     sql`case when w.acl is null then acldefault('d', d.datdba)
              else array(select i.item::aclitem from unnest(w.acl::text[]) i (item) where ${namesRoles}) end`,
   );
@@ -90,12 +113,12 @@ export const privilegesByAcl = (acls: ReadonlyMap<string, string | null>): Sql =
 /** The same of what a database has now. */
 export const presentPrivileges = (name: string): Sql =>
   privileges(
-    sql`pg_database d join (select ${name}::text as name) w on w.name = d.datname`,
+    sql`(select ${name}::text as name) w join pg_database d on d.datname = w.name`,
     sql`coalesce(d.datacl, acldefault('d', d.datdba))`,
   );
 
 const privileges = (databases: Sql, acl: Sql): Sql => sql`
-  select d.datname as database, g.rolname as grantee, pg_get_userbyid(a.grantor) as grantor, a.privilege_type as privilege,
+  select w.name as database, g.rolname as grantee, pg_get_userbyid(a.grantor) as grantor, a.privilege_type as privilege,
          a.is_grantable as grantable
     from ${databases}
     cross join aclexplode(${acl}) a

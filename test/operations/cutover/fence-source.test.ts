@@ -4,6 +4,7 @@ import { runOperation } from '../../../src/engine/run-operation.ts';
 import { agreeToOpen } from '../../../src/operations/cutover/agreement.ts';
 import { fenceSource } from '../../../src/operations/cutover/fence-source.ts';
 import { openedKey } from '../../../src/operations/cutover/opened.ts';
+import { sourceDefinitions } from '../../../src/operations/databases/source-definition.ts';
 import { proveContract, proveKilledAndRunAgain } from '../../helpers/contract.ts';
 import { TestPair } from '../../helpers/pair.ts';
 import { startCluster } from '../../helpers/servers.ts';
@@ -68,7 +69,7 @@ describe.each([10, 17] as const)('on PostgreSQL %i', (major) => {
       'source',
       'postgres',
       `select (select array_agg(a::text order by a::text) from unnest(datacl) a) as acl,
-              (select setconfig from pg_db_role_setting where setdatabase = d.oid and setrole = 0) as settings
+              pg_get_userbyid(datdba) as owner, (select setconfig from pg_db_role_setting where setdatabase = d.oid and setrole = 0) as settings
          from pg_database d where datname = ${pg.escapeLiteral(database)}`,
     );
 
@@ -111,8 +112,32 @@ describe.each([10, 17] as const)('on PostgreSQL %i', (major) => {
       `create role ${role}; grant connect on database ${pg.escapeIdentifier(database)} to ${role}`,
     );
     await runOperation(fenceSource, pair.context(database));
-    await pair.query('source', 'postgres', `drop role ${role}`);
+    // Whoever has its name now is somebody else.
+    await pair.query('source', 'postgres', `drop role ${role}; create role ${role}`);
+    const notes: string[] = [];
+    const onNote = (line: string) => notes.push(line);
+    expect(await fenceSource.undo!(pair.context(database, { onNote }))).toBe(true);
+    expect(await definition(database)).toEqual(before);
+    expect(notes).toEqual([expect.stringContaining(`dropped behind the fence, so what was granted`)]);
+    expect(notes[0]?.endsWith(`not given back: ${role}`)).toBe(true);
+  });
+
+  test('roles that are renamed behind the fence keep what they had', async () => {
+    const database = await applicationDatabase('renamed');
+    const before = await definition(database);
+    await runOperation(fenceSource, pair.context(database));
+    // Two have swapped their names, and the owner has a new one.
+    const owner = pair.name('new "owner", = /x');
+    const [one, other, third, old, now] = [roles.app, roles.other, 'third', roles.owner, owner].map((each) =>
+      pg.escapeIdentifier(each),
+    );
+    const swap = `alter role ${one} rename to ${third}; alter role ${other} rename to ${one}; alter role ${third} rename to ${other}`;
+    await pair.query('source', 'postgres', `${swap}; alter role ${old} rename to ${now}`);
+    const { sourceCluster, sourceLedger } = pair.context(database);
+    const seen = await sourceDefinitions({ sourceCluster, sourceLedger }, [database]);
+    expect(seen.get(database)?.owner).toBe(owner);
     expect(await fenceSource.undo!(pair.context(database))).toBe(true);
+    await pair.query('source', 'postgres', `${swap}; alter role ${now} rename to ${old}`);
     expect(await definition(database)).toEqual(before);
   });
 

@@ -1,12 +1,21 @@
 import { expect, test } from 'vitest';
 import { runOperation } from '../../../src/engine/run-operation.ts';
+import type { Step } from '../../../src/engine/workflow.ts';
 import { awaitLsn } from '../../../src/operations/cutover/await-lsn.ts';
 import { fenceSource } from '../../../src/operations/cutover/fence-source.ts';
 import { openTarget } from '../../../src/operations/cutover/open-target.ts';
 import type { Opened } from '../../../src/operations/cutover/opened.ts';
+import { createSlot } from '../../../src/operations/replication/create-slot.ts';
+import { runHooks } from '../../../src/operations/traffic/run-hooks.ts';
+import { id } from '../../../src/postgres/sql.ts';
+import { stop } from '../../../workflows/stop.ts';
 import { proveContract, proveKilledAndRunAgain } from '../../helpers/contract.ts';
 import { TestPair } from '../../helpers/pair.ts';
 import { schemaOnBothSides, walkTo } from '../../helpers/streaming.ts';
+
+/** What a cutover of one database is made of, but for hooks, the way back, and what takes back. */
+const isOfLane = ({ kind, operation, policy }: Step): boolean =>
+  kind === 'database' && operation !== runHooks && !policy.reversed && policy.direction !== 'undo';
 
 test('opens the target, measures the outage by the clock of the source, and can be taken back', async () => {
   await using pair = await TestPair.open();
@@ -41,6 +50,37 @@ test('opens the target, measures the outage by the clock of the source, and can 
   expect((await sourceLedger.entries('opened', database)).map(({ kind }) => kind)).toEqual(['opened']);
   expect(await fenceSource.undo!(pair.context(database))).toBe(false);
   expect((await runOperation(awaitLsn, pair.context(database))).changed).toBe(false);
+
+  // The old one belongs to its owner again, whether or not its slot is still there: a later pass leaves it alone, all along the lane.
+  const name = id(database).text;
+  await pair.query(
+    'source',
+    'postgres',
+    `grant connect on database ${name} to public; alter database ${name} reset default_transaction_read_only`,
+  );
+  await pair.query('source', database, 'insert into t values (2); create table theirs (id int)');
+  const notes = () => sourceLedger.entries(undefined, database);
+  const noted = await notes();
+  const lane = stop.rows.flatMap((row) => ('operation' in row && isOfLane(row) ? [row] : []));
+  expect(lane.length).toBeGreaterThan(10);
+  for (const slot of ['there', 'gone']) {
+    if (slot === 'gone') await createSlot.undo!(pair.context(database));
+    for (const { operation, policy, input } of lane) {
+      const context = pair.context(database, { input });
+      const told = { slot, step: operation.name };
+      const { changed } = await runOperation(operation, context, policy);
+      expect({ ...told, changed }).toEqual({ ...told, changed: false });
+    }
+  }
+  expect(await notes()).toEqual(noted);
+  const { lsn, fencedAt } = opened;
+  expect(await fenceSource.check(pair.context(database))).toEqual({
+    holds: true,
+    output: { opened: true, lsn, fencedAt },
+  });
+  expect(await pair.query('source', database, 'show default_transaction_read_only')).toEqual([
+    { default_transaction_read_only: 'off' },
+  ]);
 });
 
 test('killed in the middle, it converges', async () => {

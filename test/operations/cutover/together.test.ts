@@ -59,6 +59,11 @@ test.for<EngineName>(['native', 'pglogical'])('databases that open together (%s)
   await pair.query('source', databases[1]!, 'create table late (id int primary key)');
   await expect(runOperation(op.fenceTogether, fence())).rejects.toThrow(/"late".*It was not fenced/);
   const { sourceLedger: ledger } = fence();
+  const lacking = { missing: expect.arrayContaining(['CONNECT revoked']) as string[] };
+  expect(await op.fenceTogether.check(fence())).toEqual({
+    holds: false,
+    missing: databases.map((database) => ({ database, ...lacking })),
+  });
   expect(await ledger.entriesOn(databases, ['fence', 'fence-lsn'])).toEqual([]);
   await pair.query('source', databases[1]!, 'drop table late');
 
@@ -176,6 +181,8 @@ test.for<EngineName>(['native', 'pglogical'])('databases that open together (%s)
   for (const step of [op.fenceTogether, op.awaitLsnTogether, op.copyPrivilegesTogether, op.agreeToOpen])
     expect((await runOperation(step, pair.context(undefined, opening))).changed).toBe(false);
   expect((await runOperation(op.switchReverseTogether, pair.context(undefined, back))).changed).toBe(false);
+  const verdict = await op.fenceTogether.check(pair.context(undefined, opening));
+  expect(verdict).toMatchObject({ output: { databases: [{ database: databases[0] }], opened: [databases[1]] } });
 
   // What came over does not come back, what is new comes once.
   const backwards = async () => {
@@ -199,6 +206,16 @@ test.for<EngineName>(['native', 'pglogical'])('databases that open together (%s)
   // And back: each behind its own fence, which is taken down again. That is no engine's business.
   if (engine === 'pglogical') return;
   const returning: ContextOptions = { databases, options: { together: true, back: true }, reversed: true };
+  // What is granted on the new cluster meanwhile holds on the old one too, as far as its roles are there.
+  const roles = ['late, one', 'only there'].map((base) => id(pair.name(base)).text);
+  for (const role of roles) await pair.query('target', 'postgres', `create role ${role}`);
+  await pair.query('source', 'postgres', `create role ${roles[0]}`);
+  for (const database of databases)
+    await pair.query(
+      'target',
+      'postgres',
+      `grant create on database ${id(database).text} to ${roles.join(', ')}; alter database ${id(database).text} connection limit 9`,
+    );
   await runOperation(op.fenceTogether, pair.context(undefined, returning));
   await runOperation(op.awaitLsnTogether, pair.context(undefined, returning));
   expect((await runOperation(op.copyPrivilegesTogether, pair.context(undefined, returning))).output).toEqual({
@@ -212,13 +229,85 @@ test.for<EngineName>(['native', 'pglogical'])('databases that open together (%s)
   await expect(runOperation(op.agreeToOpen, { ...killed, log })).rejects.toThrow('killed by the test');
   expect(await op.agreeToOpen.check(pair.context(undefined, returning))).toEqual({
     holds: false,
-    missing: databases.toReversed(),
+    missing: databases,
   });
-  await proveKilledAndRunAgain(pair, op.agreeToOpen, undefined, [4, 8, 13, 20, 30, 45], returning);
+  const notes: string[] = [];
+  const again = { ...returning, onNote: (line: string) => notes.push(line) };
+  await proveKilledAndRunAgain(pair, op.agreeToOpen, undefined, [4, 8, 13, 20, 30, 45], again);
   for (const database of databases) {
+    const granted = await pair.query(
+      'source',
+      'postgres',
+      `select datconnlimit as "limit", array(select grantee::regrole::text from aclexplode(datacl) where privilege_type = 'CREATE' and grantee <> datdba) as creators
+         from pg_database where datname = ${lit(database).text}`,
+    );
+    expect(granted).toEqual([{ limit: 9, creators: [roles[0]] }]);
+    expect(notes).toContainEqual(expect.stringContaining(`CREATE for ${roles[1]} was not given`));
+    expect(await pair.context(database).sourceLedger.find({ kind: 'privileges-owed', database })).toBeUndefined();
     await pair.query('source', database, 'insert into t values (4)');
     await expect(pair.query('target', database, 'insert into t values (4)')).rejects.toThrow(/read-only transaction/);
     expect(await runOperation(op.openTarget, pair.context(database, returning))).toMatchObject({ changed: false });
     expect(await pair.context(database).targetLedger.find({ kind: 'database', database })).toBeDefined();
   }
+});
+
+test('a group of which one was opened before, without a way back, and another is dropped once it is decided', async () => {
+  await using pair = await TestPair.open();
+  const databases: string[] = [];
+  for (const base of ['opened before', 'My "odd" DB', 'dropped, 100%']) {
+    const database = await schemaOnBothSides(pair, base, 'create table t (id int primary key)');
+    databases.push(database);
+    await closeTarget(pair.context(database));
+    await walkTo(pair, database, 'await-catch-up');
+  }
+  const [before, other, dropped] = databases as [string, string, string];
+  for (const operation of [op.fenceSource, op.awaitLsn, op.copyDatabasePrivileges, op.openTarget])
+    await runOperation(operation, pair.context(before));
+
+  // As stop does it, for those that were not opened before with a way back.
+  const together: ContextOptions = { databases, options: { together: true, reverse: true } };
+  const wayBack: ContextOptions = { ...together, reversed: true, input: { wayBack: true } };
+  await runOperation(op.createReplicationRole, pair.context(undefined, { ...together, reversed: true }));
+  for (const database of databases) {
+    await runOperation(op.grantReplicationRole, pair.context(database, { ...together, reversed: true }));
+    for (const operation of [op.createPublication, op.createSlot, op.createSubscription])
+      await runOperation(operation, pair.context(database, wayBack));
+  }
+  const all = () => pair.context(undefined, together);
+  for (const operation of [op.fenceTogether, op.awaitLsnTogether, op.copyPrivilegesTogether])
+    await runOperation(operation, all());
+  expect(await runOperation(op.switchReverseTogether, pair.context(undefined, wayBack))).toMatchObject({
+    changed: true,
+    output: { databases: 3 },
+  });
+
+  // Decided; then its worker is killed, and somebody takes the old one away.
+  await agreeToOpen(all(), databases);
+  await pair.engine.disable(pairOf(pair.context(dropped)));
+  await pair.engine.dropSubscription(pairOf(pair.context(dropped, { reversed: true })));
+  await pair.clusters.source.forget(dropped);
+  await eventually(() => pair.query('source', 'postgres', `drop database ${id(dropped).text} with (force)`));
+  expect((await runOperation(op.agreeToOpen, all())).output).toEqual({ databases: 3 });
+  const limits = await pair.query(
+    'target',
+    'postgres',
+    `select datconnlimit as "limit" from pg_database where datname in (${databases.map((name) => lit(name).text).join(', ')})`,
+  );
+  expect(limits).toEqual(databases.map(() => ({ limit: -1 })));
+
+  for (const [database, subscription, told] of [
+    [before, null, [expect.stringMatching(/without a way back/)]],
+    [other, expect.any(String), []],
+  ] as const) {
+    const context = pair.context(database, together);
+    await op.createSubscription.undo!(context);
+    await op.createSlot.undo!(context);
+    const notes: string[] = [];
+    const back = { ...wayBack, input: {}, onNote: (line: string) => notes.push(line) };
+    expect((await runOperation(op.startReverse, pair.context(database, back))).output).toEqual({ subscription });
+    expect(notes).toEqual(told);
+    await pair.query('target', database, 'insert into t values (1)');
+  }
+  await eventually(async () => expect(await pair.query('source', other, 'select id from t')).toEqual([{ id: 1 }]));
+  expect(await pair.query('source', before, 'select id from t')).toEqual([]);
 });

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import type { EngineName } from '../../../src/replication/engine.ts';
 import { runOperation } from '../../../src/engine/run-operation.ts';
+import type { OperationResult } from '../../../src/engine/run-operation.ts';
 import { applies, conditionOf } from '../../../src/engine/workflow.ts';
 import type { Row } from '../../../src/engine/workflow.ts';
 import * as op from '../../../src/operations/index.ts';
@@ -24,9 +25,14 @@ const SETUP: readonly Row[] = [
   eachDatabase(op.createPublication),
 ];
 
+interface Done extends OperationResult {
+  readonly step: string;
+}
+
 /** Runs the rows of a workflow for one database, as a run with these options does. */
-async function walk(pair: TestPair, database: string, rows: readonly Row[], back = false): Promise<void> {
+async function walk(pair: TestPair, database: string, rows: readonly Row[], back = false): Promise<readonly Done[]> {
   const options = { reverse: true, back };
+  const done: Done[] = [];
   for (const row of rows) {
     if (!('operation' in row) || !applies(conditionOf(row), options)) continue;
     const { operation, input, policy, kind } = row;
@@ -38,8 +44,9 @@ async function walk(pair: TestPair, database: string, rows: readonly Row[], back
       reversed: back !== (policy.reversed === true),
     });
     const engine = policy.direction === 'undo' ? takingBack(context.engine) : context.engine;
-    await runOperation(operation, { ...context, engine }, policy);
+    done.push({ step: operation.name, ...(await runOperation(operation, { ...context, engine }, policy)) });
   }
+  return done;
 }
 
 const STATEMENTS = `
@@ -135,7 +142,20 @@ test.for<readonly [Major, Major, EngineName]>([
     pair.query(side, database, `select tgenabled::text as enabled from pg_trigger where tgname = 'noted'`);
   expect([await triggers('source'), await triggers('target')]).toEqual([[{ enabled: 'D' }], [{ enabled: 'A' }]]);
 
+  // A later pass finds nothing to do, whatever the owners of both sides have made since: neither as long as rows travel back …
+  const changed = (done: readonly Done[]) => done.filter((each) => each.changed).map(({ step }) => step);
+  await pair.query('target', database, 'create table theirs (id int primary key)');
+  expect(changed(await walk(pair, database, stop.rows))).toEqual([]);
+  await write('target', 5);
+  await same();
+
   await walk(pair, database, finish.rows);
+  // … nor when that is over.
+  const { name } = (await pair.query('source', database, 'select quote_ident(current_database()) as name'))[0]!;
+  await pair.query('source', 'postgres', `alter database ${String(name)} reset default_transaction_read_only`);
+  const last = await walk(pair, database, stop.rows);
+  expect(changed(last)).toEqual([]);
+  expect(last.find(({ step }) => step === 'start-reverse')).toMatchObject({ output: { subscription: null } });
   expect(await triggers('source')).toEqual([{ enabled: 'A' }]);
   for (const side of ['source', 'target'] as const) {
     const left = await pair.query(

@@ -10,10 +10,9 @@ import { openedKey } from '../../../src/operations/cutover/opened.ts';
 import { pausePgbouncer } from '../../../src/operations/traffic/pause-pgbouncer.ts';
 import { switchPgbouncer } from '../../../src/operations/traffic/switch-pgbouncer.ts';
 import { releaseTraffic } from '../../../src/operations/traffic/traffic.ts';
-import { createLogger } from '../../../src/log.ts';
-import { lookAfter } from '../../../src/runtime/keeper.ts';
 import { PgBouncer } from '../../../src/postgres/pgbouncer.ts';
 import { proveContract, proveKilledAndRunAgain } from '../../helpers/contract.ts';
+import { keeperLooks } from '../../helpers/keeper.ts';
 import { TestPair } from '../../helpers/pair.ts';
 import { startPgbouncer } from '../../helpers/pgbouncer.ts';
 import type { Pgbouncer } from '../../helpers/pgbouncer.ts';
@@ -154,17 +153,16 @@ describe('a PgBouncer', () => {
   });
 
   test('a worker that dies between pause and fence: past the deadline its clients go on, and nobody pauses them unasked', async () => {
-    const keeperLooks = () => lookAfter(pair.clusters, createLogger('silent'), new AbortController().signal);
     const outageOf = (outage: number) => pair.context(database, { options: { ...options, outage } });
     await runOperation(pausePgbouncer, outageOf(60_000));
-    expect(await keeperLooks()).toBe(true);
+    expect(await keeperLooks(pair.clusters)).toBe(true);
     expect(await paused()).not.toEqual([]);
     await pausePgbouncer.undo!(outageOf(60_000));
 
     await runOperation(pausePgbouncer, outageOf(1));
-    expect(await keeperLooks()).toBe(true);
+    expect(await keeperLooks(pair.clusters)).toBe(true);
     expect(await paused()).toEqual([]);
-    expect(await keeperLooks()).toBe(false);
+    expect(await keeperLooks(pair.clusters)).toBe(false);
     await expect(runOperation(pausePgbouncer, outageOf(1))).rejects.toThrow(/deadline.*It was given back/);
     expect(await paused()).toEqual([]);
     await pair.context(database).sourceLedger.forget(givenBackKey(database));

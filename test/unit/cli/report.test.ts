@@ -313,7 +313,10 @@ test('hooks, and whether rows travel back', () => {
       failure: 'ended with 7 | no route',
     },
   ]);
-  expect([small, awkward].map(({ databases }) => databases[0]!.wayBack)).toEqual(['open', null]);
+  const none = { 'reverse-start-reverse': done(0, 5, { operation: 'start-reverse', output: { subscription: null } }) };
+  const once = run({ workflow: 'stop', state: 'completed', stages: [stage(0, { steps: lane('shop', none) })] });
+  const all = [small, awkward, report(once, bothThere)];
+  expect(all.map(({ databases }) => databases[0]!.wayBack)).toEqual(['open', null, null]);
 });
 
 test('where a database was given back, what is told is of the last pass', () => {
